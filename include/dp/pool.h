@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_POOL_H
+#define DP_POOL_H
+
+/**
+ * @file pool.h
+ * Pools of workers, and the verbs that run data-parallel work on them.
+ *
+ * Conventions that hold for every function here:
+ *  - It returns 0 or a negative DP_E code from error.h. It never prints and never exits.
+ *  - A pool argument of NULL is the default pool: threads, one per CPU that this process may use,
+ *    created on first use and shared by the whole process.
+ *  - An options argument of NULL, and every member that is zero, means the default.
+ *  - Any thread may call any function at any time, tasks included, unless the comment says not.
+ *  - A synchronous verb returns when all its work has finished; the calling thread takes part in
+ *    the work. The verb with `_async` returns at once with a future; arrays that were passed must
+ *    then stay valid until the future has finished.
+ *  - Every verb returns #DP_EINVAL for a NULL function or a needed NULL array, #DP_EOVERFLOW when
+ *    n times an item size exceeds SIZE_MAX, #DP_ECLOSED on a pool that was closed, #DP_EFORKED on
+ *    a pool made before this process was forked, #DP_ENOMEM when memory ran out before any item
+ *    was started, and, when items failed, #DP_ETASK or #DP_ECANCELLED by the error policy.
+ */
+
+#include <stddef.h>
+
+#include <dp/base.h>
+#include <dp/cpu.h>
+#include <dp/error.h>
+
+DP_BEGIN_DECLS
+
+/** A pool of workers. Opaque. */
+typedef struct dp_pool dp_pool;
+
+/** The handle of work that was started and may not have finished. Opaque; see future.h. */
+typedef struct dp_future dp_future;
+
+/** A time limit that never passes, in seconds. */
+#define DP_FOREVER 1e300
+
+/** The largest number of columns of dp_pool_starmap(). */
+#define DP_MAX_COLUMNS 64
+
+/** The largest number of workers a pool can have. */
+#define DP_MAX_WORKERS 1024
+
+/** What runs the work. The verbs are the same on each. */
+typedef enum dp_engine {
+    DP_ENGINE_THREADS = 0, /**< Work-stealing threads in this process. */
+    DP_ENGINE_SERIAL = 1   /**< The calling thread alone, in index order; for debugging. */
+} dp_engine;
+
+/** How a pool is made. Zero-initialise, then set what should differ. */
+typedef struct dp_pool_options {
+    dp_engine engine;  /**< Default #DP_ENGINE_THREADS. */
+    int workers;       /**< How many run at once. 0 or -1: dp_cpu_count(); -2: one fewer, -3: two
+                            fewer, and so on, at least 1. Positive: that many, CPUs or not. */
+    dp_pin pin;        /**< Where workers are bound. Default #DP_PIN_AUTO. */
+    int spares;        /**< How many extra threads may stand in for workers inside
+                            dp_blocking_begin(). 0: 64. Negative: none. */
+    size_t stack_size; /**< Stack of a worker thread in bytes. 0: the system's default. */
+} dp_pool_options;
+
+/** What a call does when an item fails, that is, when its function returns non-zero. */
+typedef enum dp_error_policy {
+    DP_ERRORS_STOP = 0,   /**< Start no further items, return #DP_ETASK. */
+    DP_ERRORS_FINISH = 1, /**< Run all other items, then return #DP_ETASK. */
+    DP_ERRORS_COLLECT = 2 /**< Run all items, note each one's code in `status`, return 0. */
+} dp_error_policy;
+
+/** How one call is run. Zero-initialise, then set what should differ. */
+typedef struct dp_options {
+    size_t chunk;             /**< Items that are handed out together. 0: adaptive, from the
+                                   measured time per item. */
+    dp_error_policy on_error; /**< Default #DP_ERRORS_STOP. */
+    int *status;              /**< Needs n entries; entry i becomes what item i returned, or
+                                   #DP_ECANCELLED if it was never started. Required by
+                                   #DP_ERRORS_COLLECT, allowed with the others. Not for
+                                   dp_pool_for() and dp_pool_reduce(), which have no items. */
+    dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
+                                   with the lowest item index, or code 0. */
+    void *context;            /**< Passed to the element function of map, starmap and apply. */
+    int deterministic; /**< dp_pool_reduce() only: the same bits for any number of workers. */
+} dp_options;
+
+/** One array of dp_pool_starmap(). */
+typedef struct dp_column {
+    const void *base; /**< The first item. */
+    size_t size;      /**< Bytes in one item; informative. */
+    size_t stride;    /**< Bytes from one item to the next; 0 hands the same item to every call. */
+} dp_column;
+
+/**
+ * An element function: computes one output item from one input item.
+ *
+ * @param out      Where the result goes; NULL if the call was given no output array.
+ * @param in       The input item.
+ * @param context  dp_options::context.
+ * @return         0, or any other number, which fails the item.
+ */
+typedef int (*dp_map_fn)(void *out, const void *in, void *context);
+
+/** As #dp_map_fn, with one pointer per column in `in`, in the order of the columns. */
+typedef int (*dp_starmap_fn)(void *out, const void *const *in, void *context);
+
+/**
+ * A range function: runs the items begin <= i < end of a loop. Written as an ordinary inner loop,
+ * it is vectorised like one.
+ *
+ * @return 0, or any other number, which fails the range; the item index reported is `begin`.
+ */
+typedef int (*dp_for_fn)(size_t begin, size_t end, void *context);
+
+/** Folds the items begin <= i < end into the accumulator. Returns 0 or a failure as #dp_for_fn. */
+typedef int (*dp_fold_fn)(void *accumulator, size_t begin, size_t end, void *context);
+
+/** Combines two accumulators into the first. Must be associative; see dp_pool_reduce(). */
+typedef void (*dp_combine_fn)(void *accumulator, const void *other, void *context);
+
+/* ---- Pools ---- */
+
+/**
+ * Makes a pool and starts its workers.
+ *
+ * @param[out] pool  Receives the pool, or NULL on failure.
+ * @param options    NULL for the default.
+ * @return 0; #DP_EINVAL for a NULL `pool`, an unknown engine or pin policy, more than
+ *         #DP_MAX_WORKERS workers or spares, or fewer than -#DP_MAX_WORKERS; #DP_ENOMEM;
+ *         #DP_ETHREAD when the system refused a thread (those already started are gone again).
+ * Cost: one thread start per worker, some tens of microseconds each.
+ */
+DP_API int dp_pool_create(dp_pool **pool, const dp_pool_options *options);
+
+/**
+ * Refuses new work from now on; what was accepted still runs. Closing twice is no error. Closing
+ * the default pool (NULL) makes it refuse work until dp_pool_destroy(NULL).
+ *
+ * @return 0, #DP_EFORKED, or an error from creating the default pool.
+ */
+DP_API int dp_pool_close(dp_pool *pool);
+
+/**
+ * Waits until a closed pool has finished all accepted work and its threads have ended.
+ *
+ * @param pool     A closed pool.
+ * @param seconds  0 only looks; #DP_FOREVER waits without limit; negative or NaN is #DP_EINVAL.
+ * @return 0; #DP_EBUSY if the pool is not closed; #DP_ETIMEDOUT; #DP_EDEADLOCK when called from a
+ *         task or callback of the pool; #DP_EFORKED; #DP_EINVAL.
+ */
+DP_API int dp_pool_join(dp_pool *pool, double seconds);
+
+/**
+ * Drops all asynchronous work that has not started; its futures end as cancelled. Work that runs
+ * goes on. The pool stays open.
+ *
+ * @return 0 or #DP_EFORKED.
+ */
+DP_API int dp_pool_cancel(dp_pool *pool);
+
+/**
+ * Closes the pool, drops what has not started, asks what runs to stop (dp_cancelled() becomes
+ * true, no further items are handed out) and waits until the threads have ended. A thread cannot be
+ * stopped from outside, so the call lasts until each running item has returned.
+ *
+ * @return 0; #DP_EDEADLOCK when called from a task or callback of the pool; #DP_EFORKED.
+ */
+DP_API int dp_pool_terminate(dp_pool *pool);
+
+/**
+ * Closes the pool, waits for all accepted work, ends the threads and frees everything. Futures stay
+ * valid until they are released. NULL ends the default pool; its next use starts a new one.
+ * No other thread may be using the pool or use it afterwards. In a forked child the call frees what
+ * the child owns and returns 0.
+ *
+ * @return 0, or #DP_EDEADLOCK when called from a task or callback of the pool, which then stays as
+ *         it was.
+ */
+DP_API int dp_pool_destroy(dp_pool *pool);
+
+/**
+ * Changes how many workers run at once. Threads that are too many finish what they are doing and
+ * end soon after; work is neither lost nor interrupted.
+ *
+ * @param pool     The pool.
+ * @param workers  As dp_pool_options::workers.
+ * @return 0; #DP_EINVAL as for dp_pool_create(); #DP_ENOTSUP on the serial engine; #DP_ETHREAD or
+ *         #DP_ENOMEM when growing failed, and the pool keeps its old size; #DP_ECLOSED;
+ * #DP_EFORKED.
+ */
+DP_API int dp_pool_resize(dp_pool *pool, int workers);
+
+/** How many workers run at once in `pool`; 1 for the serial engine; or a negative DP_E code. */
+DP_API int dp_pool_workers(dp_pool *pool);
+
+/**
+ * One more than the largest lane a task of this pool can see; see dp_lane(). It is the number of
+ * workers plus spares, and grows when dp_pool_resize() adds workers to more than the pool ever had.
+ *
+ * @return At least 1, or a negative DP_E code.
+ */
+DP_API int dp_pool_lanes(dp_pool *pool);
+
+/* ---- Verbs ---- */
+
+/**
+ * Calls f on every item of an array: out[i] = f(in[i]), in any order, each exactly once.
+ *
+ * @param pool      NULL for the default pool.
+ * @param f         The element function.
+ * @param in        n items of in_size bytes. May be NULL if n or in_size is 0; f then sees NULL.
+ * @param in_size   Bytes from one input item to the next; 0 hands the same item to every call.
+ * @param out       n items of out_size bytes, or NULL.
+ * @param out_size  Bytes from one output item to the next.
+ * @param n         How many items; 0 is no error and calls nothing.
+ * @param options   NULL for the default.
+ * @return          0 or a code as described at the top of this file.
+ */
+DP_API int dp_pool_map(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size, void *out,
+                       size_t out_size, size_t n, const dp_options *options);
+
+/** dp_pool_map() that returns at once. `future` receives the handle, NULL on failure. */
+DP_API int dp_pool_map_async(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size, void *out,
+                             size_t out_size, size_t n, const dp_options *options,
+                             dp_future **future);
+
+/**
+ * dp_pool_map() over several arrays at once: out[i] = f({column 0 item i, column 1 item i, ...}).
+ *
+ * @param pool      NULL for the default pool.
+ * @param f         The element function.
+ * @param columns   ncolumns descriptions; copied before the call returns.
+ * @param ncolumns  1 to #DP_MAX_COLUMNS.
+ * @param out       n items of out_size bytes, or NULL.
+ * @param out_size  Bytes from one output item to the next.
+ * @param n         How many items.
+ * @param options   NULL for the default.
+ * @return          0 or a code as described at the top of this file.
+ */
+DP_API int dp_pool_starmap(dp_pool *pool, dp_starmap_fn f, const dp_column *columns,
+                           size_t ncolumns, void *out, size_t out_size, size_t n,
+                           const dp_options *options);
+
+/** dp_pool_starmap() that returns at once. `future` receives the handle, NULL on failure. */
+DP_API int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *columns,
+                                 size_t ncolumns, void *out, size_t out_size, size_t n,
+                                 const dp_options *options, dp_future **future);
+
+/**
+ * Calls f once: *result = f(*arg). The synchronous form runs it on the calling thread, as a task
+ * of the pool.
+ *
+ * @param pool         NULL for the default pool.
+ * @param f            The function.
+ * @param arg          Its argument. With arg_size > 0 it is copied before the call returns; with
+ *                     arg_size 0 the pointer itself is handed to f.
+ * @param arg_size     Bytes to copy.
+ * @param result       Where f writes its result. NULL: with result_size > 0 the asynchronous form
+ *                     keeps the result in the future, for dp_future_get(); the synchronous form
+ *                     drops it.
+ * @param result_size  Bytes of the result.
+ * @param options      NULL for the default.
+ * @return             0 or a code as described at the top of this file.
+ */
+DP_API int dp_pool_apply(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_size, void *result,
+                         size_t result_size, const dp_options *options);
+
+/** dp_pool_apply() that returns at once. `future` receives the handle, NULL on failure. */
+DP_API int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_size,
+                               void *result, size_t result_size, const dp_options *options,
+                               dp_future **future);
+
+/**
+ * A parallel loop: calls f on disjoint ranges that together cover begin <= i < end, once each.
+ * Ranges are handed out in blocks sized by the time they take, so both ten long items and a billion
+ * short ones are spread evenly; dp_options::chunk caps the length of a range.
+ *
+ * @param pool     NULL for the default pool.
+ * @param f        The range function.
+ * @param context  Passed to f.
+ * @param begin    The first index.
+ * @param end      One past the last index; end <= begin is an empty loop and no error.
+ * @param options  NULL for the default. `status` must be NULL and the policy not collect.
+ * @return         0 or a code as described at the top of this file.
+ * Cost: a loop short enough to finish in a few microseconds runs on the calling thread alone and
+ * adds about 0.1 microseconds; nothing is allocated by the synchronous form once the calling thread
+ * and depth of nesting have been seen.
+ */
+DP_API int dp_pool_for(dp_pool *pool, dp_for_fn f, void *context, size_t begin, size_t end,
+                       const dp_options *options);
+
+/** dp_pool_for() that returns at once. `future` receives the handle, NULL on failure. */
+DP_API int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t begin, size_t end,
+                             const dp_options *options, dp_future **future);
+
+/**
+ * Folds a range into one value. Each worker folds ranges into its own accumulator, which starts as
+ * a copy of `identity`; the accumulators are combined at the end.
+ *
+ * By default ranges reach accumulators in any order, so `combine` and `fold` must be commutative
+ * and floating-point sums may differ in the last bits from run to run. With
+ * dp_options::deterministic the range is cut into blocks by its length alone and the blocks are
+ * combined in order: commutativity is not needed and the bits are the same for any pool.
+ *
+ * @param pool      NULL for the default pool.
+ * @param fold      Folds a range into an accumulator.
+ * @param context   Passed to fold and combine.
+ * @param begin     The first index.
+ * @param end       One past the last index.
+ * @param combine   Combines two accumulators.
+ * @param identity  The neutral value, `size` bytes.
+ * @param result    Receives the value, `size` bytes; `identity` for an empty range. Unchanged when
+ *                  the call fails.
+ * @param size      Bytes of an accumulator, at least 1.
+ * @param options   NULL for the default. `status` must be NULL and the policy not collect.
+ * @return          0 or a code as described at the top of this file.
+ */
+DP_API int dp_pool_reduce(dp_pool *pool, dp_fold_fn fold, void *context, size_t begin, size_t end,
+                          dp_combine_fn combine, const void *identity, void *result, size_t size,
+                          const dp_options *options);
+
+/**
+ * dp_pool_reduce() that returns at once; `identity` is copied. With `result` NULL the value is kept
+ * in the future, for dp_future_get(). `future` receives the handle, NULL on failure.
+ */
+DP_API int dp_pool_reduce_async(dp_pool *pool, dp_fold_fn fold, void *context, size_t begin,
+                                size_t end, dp_combine_fn combine, const void *identity,
+                                void *result, size_t size, const dp_options *options,
+                                dp_future **future);
+
+/* ---- Inside a task ---- */
+
+/**
+ * Tells the pool that the calling task is about to block (sleep, read, lock): its place is lent to
+ * another thread until dp_blocking_end(), so the other work goes on at full width. Pairs nest.
+ * Outside a task both do nothing.
+ */
+DP_API void dp_blocking_begin(void);
+
+/** Ends what dp_blocking_begin() began. The thread goes on at once, even if others now work too. */
+DP_API void dp_blocking_end(void);
+
+/**
+ * Whether the call that the current task belongs to has been cancelled or has already failed under
+ * #DP_ERRORS_STOP. A long task should look now and then and return #DP_ECANCELLED early, which then
+ * counts as cancelled and not as a failure. 0 outside a task, and in a forked task that another
+ * worker has taken over: it belongs to no call there, so hand it a flag of your own.
+ */
+DP_API int dp_cancelled(void);
+
+/**
+ * The lane of the current loop or map call: a small number from 0 to dp_pool_lanes() - 1, held by
+ * no other thread in the same call at the same time. Index per-thread scratch memory with it. 0
+ * outside a loop.
+ */
+DP_API int dp_lane(void);
+
+DP_END_DECLS
+
+#endif

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_API_BATCH_H
+#define DP_API_BATCH_H
+
+/*
+ * The contract between the front and the engines. The front turns a verb into a batch: n items and
+ * a function that runs a range of them. An engine decides which thread runs which range and when;
+ * it knows nothing of arrays, element functions or errors.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dp/pool.h"
+#include "platform/atomic.h"
+
+struct dp__job;
+
+typedef struct dp__batch dp__batch;
+struct dp__batch {
+    /* Runs the items begin <= i < end. Called concurrently for disjoint ranges. Items that fail are
+       the front's business; the engine only looks at `stop` between ranges. */
+    void (*range)(dp__batch *batch, size_t begin, size_t end);
+
+    size_t n;     /* Items 0 .. n-1. */
+    size_t chunk; /* Items in one range, or 0 for the engine's choice. */
+    const void
+        *key; /* Names the user's function: calls with one key cost about the same per item. */
+
+    /* Non-zero: hand out nothing more. Set by the front on failure or cancel, by anyone, relaxed:
+       it carries no data. */
+    _Atomic(uint32_t) stop;
+
+    /* Set, relaxed, by whoever leaves an item unrun; read when all ranges have returned. */
+    _Atomic(uint32_t) skipped;
+};
+
+/*
+ * Asynchronous work: a batch that waits in an engine's queue. The front embeds it in a future. The
+ * queue owns one reference to it, which each of
+ *     dp__job_claim_queued(), unless it gives 1; dp__job_finish(); dp__job_drop()
+ * gives back, so the engine must not touch the job afterwards.
+ */
+typedef struct dp__job dp__job;
+struct dp__job {
+    dp__batch *batch;
+    dp__job *next;             /* The engine's link while the job is queued. */
+    _Atomic(uintptr_t) runner; /* Engine's note: who runs it, for waiters that help. */
+};
+
+/* For the thread that has taken the job out of the queue. 1 if it runs the job now and will call
+   dp__job_finish(); 0 if the job was cancelled, or claimed by somebody else. */
+int dp__job_claim_queued(dp__job *job);
+
+/* For a thread that waits for a job which is, or was, in the queue, and holds a reference of its
+   own. 1 if the caller runs the job now. The queue's reference is not touched. */
+int dp__job_claim(dp__job *job);
+
+/* Reports that all items of a claimed job have been run or skipped; completes the future and runs
+   its callbacks. */
+void dp__job_finish(dp__job *job);
+
+/* For the thread that has taken the job out of the queue and does not want it run: an unclaimed job
+   becomes cancelled. */
+void dp__job_drop(dp__job *job);
+
+/* Non-zero while nobody has claimed or dropped the job. */
+int dp__job_is_pending(dp__job *job);
+
+/* Non-zero once the job has finished. Acquire: what its items wrote is visible. */
+int dp__job_finished(dp__job *job);
+
+/* Sleeps until the job finishes, at most until the deadline. May return early. */
+void dp__job_sleep(dp__job *job, int64_t deadline);
+
+/*
+ * The part of a thread's state that any engine keeps: which batch its current item belongs to, for
+ * dp_cancelled(), and the lane, for dp_lane().
+ */
+typedef struct dp__context {
+    dp__batch *batch;
+    const _Atomic(uint32_t) *halt; /* The engine's own stop flag, or NULL. */
+    int lane;
+} dp__context;
+
+extern _Thread_local dp__context dp__here;
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "call.h"
+
+/* 1 if the rest of the range must be left: the batch was stopped. */
+static int is_stopped(dp__batch *batch)
+{
+    if (!dp__load_relaxed(&batch->stop))
+        return 0;
+    dp__store_relaxed(&batch->skipped, 1);
+    return 1;
+}
+
+/* Whether an item gave up because it was asked to: that is no failure of its own. */
+static int gave_up(dp__call *call, int task_code)
+{
+    if (task_code != DP_ECANCELLED || !dp_cancelled())
+        return 0;
+    dp__store_relaxed(&call->batch.skipped, 1);
+    return 1;
+}
+
+static void note(dp__call *call, size_t item, int task_code)
+{
+    if (call->status)
+        call->status[item] = task_code;
+    if (task_code)
+        dp__call_fail(call, item, task_code);
+}
+
+void dp__call_map_range(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    dp_map_fn f = call->as.map.f;
+    size_t in_size = call->as.map.in_size, out_size = call->as.map.out_size;
+    const char *in = call->as.map.in ? call->as.map.in + begin * in_size : NULL;
+    char *out = call->as.map.out ? call->as.map.out + begin * out_size : NULL;
+    if (!call->as.map.in)
+        in_size = 0;
+    if (!out)
+        out_size = 0;
+    for (size_t i = begin; i < end && !is_stopped(batch); i++) {
+        int task_code = f(out, in, call->context);
+        if (task_code || call->status)
+            note(call, i, task_code);
+        in += in_size;
+        out += out_size;
+    }
+}
+
+void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    const dp_column *columns = call->as.starmap.columns;
+    size_t ncolumns = call->as.starmap.ncolumns, out_size = call->as.starmap.out_size;
+    char *out = call->as.starmap.out;
+    const void *in[DP_MAX_COLUMNS];
+    for (size_t i = begin; i < end && !is_stopped(batch); i++) {
+        for (size_t c = 0; c < ncolumns; c++)
+            in[c] = (const char *)columns[c].base + i * columns[c].stride;
+        int task_code = call->as.starmap.f(out ? out + i * out_size : NULL, in, call->context);
+        if (task_code || call->status)
+            note(call, i, task_code);
+    }
+}
+
+void dp__call_for_range(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    int task_code = call->as.loop.f(call->first + begin, call->first + end, call->as.loop.context);
+    if (task_code)
+        dp__call_fail(call, begin, task_code);
+}
+
+int dp__call_options(dp__call *call, const dp_options *options, int has_items)
+{
+    static const dp_options defaults;
+    if (!options)
+        options = &defaults;
+    if ((unsigned)options->on_error > DP_ERRORS_COLLECT)
+        return DP_EINVAL;
+    if (!has_items && (options->status || options->on_error == DP_ERRORS_COLLECT))
+        return DP_EINVAL;
+    if (options->on_error == DP_ERRORS_COLLECT && !options->status)
+        return DP_EINVAL;
+    call->batch.chunk = options->chunk;
+    call->on_error = options->on_error;
+    call->status = options->status;
+    call->context = options->context;
+    call->error.item = DP_NO_ITEM;
+    return 0;
+}
+
+void dp__call_fail(dp__call *call, size_t item, int task_code)
+{
+    if (gave_up(call, task_code))
+        return;
+    /* Failures are rare; a lock keeps the three numbers of one together. */
+    dp__lock_acquire(&call->error_lock);
+    if (call->error.code == 0 || call->first + item < call->error.item) {
+        call->error.code = DP_ETASK;
+        call->error.task_code = task_code;
+        call->error.item = call->first + item;
+    }
+    dp__lock_release(&call->error_lock);
+    if (call->on_error == DP_ERRORS_STOP)
+        dp__store_relaxed(&call->batch.stop, 1);
+}
+
+void dp__call_clear_status(dp__call *call)
+{
+    if (call->status)
+        for (size_t i = 0; i < call->batch.n; i++)
+            call->status[i] = DP_ECANCELLED;
+}
+
+int dp__call_outcome(dp__call *call)
+{
+    if (call->on_error == DP_ERRORS_COLLECT || call->error.code == 0) {
+        call->error = (dp_error){0, 0, DP_NO_ITEM, NULL};
+        if (dp__load_relaxed(&call->batch.skipped))
+            call->error.code = DP_ECANCELLED;
+    }
+    call->error.text = dp_strerror(call->error.code);
+    return call->error.code;
+}

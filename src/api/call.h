@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_API_CALL_H
+#define DP_API_CALL_H
+
+/*
+ * One call of a verb: the batch that an engine runs, what its ranges need, and what became of it. A
+ * synchronous call lives on the caller's stack, an asynchronous one inside its future.
+ */
+
+#include "api/batch.h"
+#include "dp/pool.h"
+#include "platform/lock.h"
+
+/* A reduce keeps its accumulators here; see reduce.c. */
+typedef struct dp__fold {
+    dp_fold_fn fold;
+    dp_combine_fn combine;
+    void *context;
+    size_t begin; /* Index of item 0. */
+    size_t items;
+    size_t size;   /* Bytes of an accumulator. */
+    size_t stride; /* Bytes from one to the next. */
+    size_t slots;  /* Accumulators: lanes, or blocks when deterministic. */
+    int deterministic;
+    dp__lock overflow; /* Guards the last accumulator when lanes have grown meanwhile. */
+    unsigned char *used;
+    char *memory; /* slots accumulators. */
+    const void *identity;
+    void *result;
+} dp__fold;
+
+typedef struct dp__call dp__call;
+struct dp__call {
+    dp__batch batch; /* Must be first. */
+    dp_error_policy on_error;
+    int *status;
+    void *context;
+    size_t first; /* Added to item numbers in errors: the beginning of a loop. */
+    dp__lock error_lock;
+    dp_error error; /* The failure with the lowest item so far. */
+    union {
+        struct {
+            dp_map_fn f;
+            const char *in;
+            size_t in_size;
+            char *out;
+            size_t out_size;
+        } map;
+        struct {
+            dp_starmap_fn f;
+            const dp_column *columns;
+            size_t ncolumns;
+            char *out;
+            size_t out_size;
+        } starmap;
+        struct {
+            dp_for_fn f;
+            void *context;
+        } loop;
+        dp__fold fold;
+    } as;
+};
+
+/* Range functions of the kinds of call. */
+void dp__call_map_range(dp__batch *batch, size_t begin, size_t end);
+void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
+void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
+
+/* Fills in what the options say. 0 or DP_EINVAL. */
+int dp__call_options(dp__call *call, const dp_options *options, int has_items);
+
+/* Notes that an item returned `task_code`, and stops the batch if the policy says so. */
+void dp__call_fail(dp__call *call, size_t item, int task_code);
+
+/* Makes every status say that its item was never started. Before the batch runs. */
+void dp__call_clear_status(dp__call *call);
+
+/* What became of the call, when every range has returned: fills in call->error and returns its
+   code. */
+int dp__call_outcome(dp__call *call);
+
+/* Prepares the accumulators of a reduce in `memory`, or says with NULL how many bytes it needs. */
+size_t dp__fold_prepare(dp__call *call, void *memory);
+void dp__fold_range(dp__batch *batch, size_t begin, size_t end);
+
+/* Combines the accumulators into the result. */
+void dp__fold_finish(dp__call *call);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_API_ENGINE_H
+#define DP_API_ENGINE_H
+
+/*
+ * What an engine offers to the front. One constant table per engine, listed in api/pool.c. `state`
+ * is the engine's own object, made by start() and freed by destroy().
+ */
+
+#include "api/batch.h"
+#include "dp/pool.h"
+#include "dp/task.h"
+
+/* How stop() treats work that was accepted. */
+enum dp__stop { DP__STOP_DRAIN, DP__STOP_CANCEL };
+
+typedef struct dp__engine {
+    const char *name;
+
+    /* Makes the engine with `workers` >= 1 workers; *state receives it. 0 or a DP_E code. */
+    int (*start)(void **state, const dp_pool_options *options, unsigned workers);
+
+    /* Runs a batch to its end; the calling thread takes part. 0, or DP_ECLOSED, DP_EFORKED or
+       DP_ENOMEM when nothing was run. */
+    int (*run)(void *state, dp__batch *batch);
+
+    /* Accepts a job. 0, or a code when the job was not taken. */
+    int (*submit)(void *state, dp__job *job);
+
+    /* Called by a thread that waits for a submitted job. Without a time limit (INT64_MAX) it may
+       run the job if nobody has begun it, or help with it, and then returns 0 when it has finished.
+       DP_EDEADLOCK if the calling thread is inside that very job. 1 if the engine has no part to
+       play and the front should sleep. */
+    int (*help)(void *state, dp__job *job, int64_t deadline);
+
+    /* Drops every job that has not begun. */
+    void (*cancel)(void *state);
+
+    /* Changes the number of workers. 0 or a code. */
+    int (*resize)(void *state, unsigned workers);
+
+    /* Refuses new work from outside from now on. */
+    void (*close)(void *state);
+
+    /* Non-zero when the calling thread is inside a task or callback of this engine. */
+    int (*inside)(void *state);
+
+    /* After close(): waits until accepted work is done (or, with DP__STOP_CANCEL, dropped) and the
+       threads have ended, at most until `deadline`. 0 or DP_ETIMEDOUT. */
+    int (*stop)(void *state, enum dp__stop how, int64_t deadline);
+
+    /* Frees everything. After stop(), or in a forked child, where no thread exists any more. What
+       help() looks at must stay until each accepted job was given to release(). */
+    void (*destroy)(void *state);
+
+    /* The future of a job that submit() accepted is being freed. */
+    void (*release)(void *state);
+
+    unsigned (*workers)(void *state);
+    unsigned (*lanes)(void *state);
+
+    /* Fork/join: calls root(head, frame) on the calling thread as a worker. With `even_closed` a
+       closed engine runs it too, on this thread alone. */
+    int (*task_run)(void *state, void (*root)(dp_task_slot *, void *), void *frame,
+                    int even_closed);
+
+    /* dp_blocking_begin/end of the calling thread, if it is inside this kind of engine. */
+    void (*blocking)(int begin);
+} dp__engine;
+
+extern const dp__engine dp__engine_threads;
+extern const dp__engine dp__engine_serial;
+
+/* How many times this process is the child of a fork(). Objects made at another generation belong
+   to an ancestor. */
+uint32_t dp__fork_generation(void);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fork_guard.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "api/engine.h"
+#include "dp/error.h"
+
+/*
+ * Fork by the application. The child has one thread, so every pool in it is a husk: its threads are
+ * gone and its locks may be held by nobody. The child therefore counts a new generation, and every
+ * verb compares the pool's with it; the default pool is made anew on its next use. Nothing else is
+ * done in the handlers, so a fork costs nothing and cannot deadlock on us.
+ */
+
+static _Atomic(uint32_t) generation;
+static _Atomic(uint32_t) registered;
+static _Atomic(int32_t) registering; /* The process that is at it, or 0. */
+dp__lock dp__default_lock;
+
+uint32_t dp__fork_generation(void)
+{
+    return dp__load_relaxed(&generation);
+}
+
+static void before_fork(void)
+{
+    dp__lock_acquire(&dp__default_lock);
+}
+
+static void after_fork_in_parent(void)
+{
+    dp__lock_release(&dp__default_lock);
+}
+
+static void after_fork_in_child(void)
+{
+    dp__store_relaxed(&generation, dp__load_relaxed(&generation) + 1);
+    dp__store_relaxed(&dp__default_lock.state, 0);
+}
+
+int dp__fork_guard(void)
+{
+    int32_t self = (int32_t)getpid(), holder = 0;
+    if (dp__load_acquire(&registered))
+        return 0;
+    /* A lock whose holder may have stayed behind in the parent: no handler is there yet to free it.
+     */
+    while (!dp__cas_acq_rel(&registering, &holder, self))
+        if (holder == self) {
+            holder = 0;
+            sched_yield();
+        }
+    int code = 0;
+    if (!dp__load_relaxed(&registered)) {
+        if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
+            code = DP_ENOMEM;
+        else
+            dp__store_release(&registered, 1);
+    }
+    dp__store_release(&registering, 0);
+    return code;
+}

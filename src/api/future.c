@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "future_internal.h"
+#include "platform/clock.h"
+#include "platform/futex.h"
+
+/*
+ * The state word: { flags | state:8 }. It goes from pending to running by the swap of the one
+ * thread that claims the job, from pending to cancelled by the swap of the one that cancels it,
+ * from running to a final state by the exchange of the one that runs it, and never back.
+ */
+#define STATE_MASK   0xffu
+#define FLAG_WAITERS 0x100u /* Somebody sleeps on the word. */
+#define FLAG_CLAIMED 0x200u /* It was claimed, so whoever claimed it accounts for it. */
+
+/* An outside waiter spins this long: about a wake-up through the kernel. */
+#define SPIN_NS 5000
+
+/* How often a waiter looks whether it should run a job itself that nobody has begun. */
+#define NAP_FIRST INT64_C(1000000)
+#define NAP_LAST  INT64_C(64000000)
+
+static int is_final(uint32_t word)
+{
+    return (word & STATE_MASK) >= DP_FUTURE_DONE;
+}
+
+static dp_future *future_of(dp__job *job)
+{
+    return (dp_future *)((char *)job - offsetof(dp_future, job));
+}
+
+dp_future *dp_future_retain(dp_future *future)
+{
+    if (future)
+        dp__fetch_add_relaxed(&future->references, 1);
+    return future;
+}
+
+void dp_future_release(dp_future *future)
+{
+    /* Acquire and release: the one who frees sees the last writes of all who released. */
+    if (future && dp__fetch_sub_acq_rel(&future->references, 1) == 1) {
+        future->engine->release(future->engine_state);
+        free(future);
+    }
+}
+
+dp_future *dp__future_create(dp_pool *pool, size_t payload)
+{
+    if (payload > SIZE_MAX - sizeof(dp_future))
+        return NULL;
+    dp_future *future = malloc(sizeof *future + payload);
+    if (!future)
+        return NULL;
+    memset(future, 0, sizeof *future);
+    dp__store_relaxed(&future->references, 2);
+    future->generation = pool->generation;
+    future->engine = pool->engine;
+    future->engine_state = pool->state;
+    future->last_callback = &future->callbacks;
+    future->job.batch = &future->call.batch;
+    return future;
+}
+
+int dp__future_submit(dp_future *future, dp_future **out)
+{
+    dp__call_clear_status(&future->call);
+    int code = future->engine->submit(future->engine_state, &future->job);
+    if (code)
+        free(future);
+    else
+        *out = future;
+    return code;
+}
+
+/* ---- Finishing ---- */
+
+/* Runs callbacks until none has been added meanwhile. */
+static void run_callbacks(dp_future *future)
+{
+    for (;;) {
+        dp__lock_acquire(&future->callback_lock);
+        dp__callback *list = future->callbacks;
+        future->callbacks = NULL;
+        future->last_callback = &future->callbacks;
+        if (!list)
+            future->called = 1;
+        dp__lock_release(&future->callback_lock);
+        if (!list)
+            return;
+        while (list) {
+            dp__callback *next = list->next;
+            list->f(future, list->context);
+            free(list);
+            list = next;
+        }
+    }
+}
+
+/* Ends the future; the caller holds a reference. Release: what the items wrote, for waiters. */
+static void finish(dp_future *future, dp_future_state state)
+{
+    if (dp__exchange_acq_rel(&future->state, (uint32_t)state) & FLAG_WAITERS)
+        dp__futex_wake(&future->state, INT32_MAX);
+    run_callbacks(future);
+}
+
+/* Moves a pending future on; 0 if it was not pending any more. */
+static int leave_pending(dp_future *future, uint32_t next)
+{
+    uint32_t word = dp__load_relaxed(&future->state);
+    while ((word & STATE_MASK) == DP_FUTURE_PENDING)
+        if (dp__cas_acq_rel(&future->state, &word, (word & FLAG_WAITERS) | next))
+            return 1;
+    return 0;
+}
+
+static int claim(dp__job *job)
+{
+    return leave_pending(future_of(job), DP_FUTURE_RUNNING);
+}
+
+int dp__job_claim_queued(dp__job *job)
+{
+    if (claim(job))
+        return 1;
+    dp_future_release(future_of(job));
+    return 0;
+}
+
+int dp__job_claim(dp__job *job)
+{
+    /* Retained first: the queue's reference may go as soon as the job is claimed. */
+    dp_future *future = dp_future_retain(future_of(job));
+    if (claim(job))
+        return 1;
+    dp_future_release(future);
+    return 0;
+}
+
+void dp__job_finish(dp__job *job)
+{
+    dp_future *future = future_of(job);
+    dp__call *call = &future->call;
+    int code = dp__call_outcome(call);
+    if (code == 0 && call->batch.range == dp__fold_range)
+        dp__fold_finish(call);
+    finish(future, code == 0               ? DP_FUTURE_DONE
+                   : code == DP_ECANCELLED ? DP_FUTURE_CANCELLED
+                                           : DP_FUTURE_FAILED);
+    dp_future_release(future);
+}
+
+static int cancel_pending(dp_future *future)
+{
+    /* Written before the state is final, and by nobody else: only one thread gets past the swap. */
+    if (!leave_pending(future, DP_FUTURE_RUNNING))
+        return 0;
+    dp__store_relaxed(&future->call.batch.skipped, 1);
+    dp__call_outcome(&future->call);
+    finish(future, DP_FUTURE_CANCELLED);
+    return 1;
+}
+
+void dp__job_drop(dp__job *job)
+{
+    cancel_pending(future_of(job));
+    dp_future_release(future_of(job));
+}
+
+int dp__job_is_pending(dp__job *job)
+{
+    return (dp__load_relaxed(&future_of(job)->state) & STATE_MASK) == DP_FUTURE_PENDING;
+}
+
+int dp__job_finished(dp__job *job)
+{
+    return is_final(dp__load_acquire(&future_of(job)->state));
+}
+
+void dp__job_sleep(dp__job *job, int64_t deadline)
+{
+    dp_future *future = future_of(job);
+    uint32_t word = dp__fetch_or_acq_rel(&future->state, FLAG_WAITERS) | FLAG_WAITERS;
+    if (!is_final(word))
+        dp__futex_wait(&future->state, word, deadline);
+}
+
+/* ---- The user's side ---- */
+
+static int sleep_until_finished(dp_future *future, int64_t deadline)
+{
+    uint64_t spin_until = dp__ticks() + (uint64_t)(SPIN_NS * dp__ticks_per_ns());
+    while (!dp__job_finished(&future->job)) {
+        if (dp__ticks() < spin_until) {
+            dp__pause();
+            continue;
+        }
+        if (dp__now_ns() >= deadline)
+            return DP_ETIMEDOUT;
+        dp__job_sleep(&future->job, deadline);
+    }
+    return 0;
+}
+
+int dp_future_wait(dp_future *future, double seconds)
+{
+    int64_t ns = dp__seconds_to_ns(seconds);
+    if (!future || ns < 0)
+        return DP_EINVAL;
+    if (dp__job_finished(&future->job))
+        return 0;
+    if (future->generation != dp__fork_generation())
+        return DP_EFORKED;
+    int64_t deadline = dp__deadline(ns), nap = NAP_FIRST;
+    for (;;) {
+        int code = future->engine->help(future->engine_state, &future->job, deadline);
+        if (code <= 0)
+            return code;
+        if (ns == 0)
+            return DP_ETIMEDOUT;
+        /* While nobody has begun the job, whether we should is asked again now and then: the
+           workers may all have come to wait for us in some way that only shows in their places. */
+        int64_t limit = deadline == INT64_MAX && dp__job_is_pending(&future->job)
+                            ? dp__deadline(nap)
+                            : deadline;
+        /* Inside a task of some other pool the place is lent while we sleep. */
+        dp_blocking_begin();
+        code = sleep_until_finished(future, limit);
+        dp_blocking_end();
+        if (code == 0 || deadline != INT64_MAX)
+            return code;
+        nap = nap * 2 > NAP_LAST ? NAP_LAST : nap * 2;
+    }
+}
+
+int dp_future_get(dp_future *future, void *result, size_t size)
+{
+    if (!future || (size > 0 && (!result || !future->result || size > future->result_size)))
+        return DP_EINVAL;
+    int code = dp_future_wait(future, DP_FOREVER);
+    if (code == 0)
+        code = future->call.error.code;
+    if (code == 0 && size > 0)
+        memcpy(result, future->result, size);
+    return code;
+}
+
+dp_future_state dp_future_status(dp_future *future)
+{
+    return future ? (dp_future_state)(dp__load_acquire(&future->state) & STATE_MASK)
+                  : DP_FUTURE_CANCELLED;
+}
+
+int dp_future_error(dp_future *future, dp_error *error)
+{
+    if (!future || !error)
+        return DP_EINVAL;
+    if (!dp__job_finished(&future->job))
+        return DP_EBUSY;
+    *error = future->call.error;
+    return 0;
+}
+
+int dp_future_cancel(dp_future *future)
+{
+    if (!future)
+        return DP_EINVAL;
+    /* The callbacks that run in here may release the caller's own reference. */
+    dp_future_retain(future);
+    int code = DP_EBUSY;
+    if (dp_future_status(future) == DP_FUTURE_CANCELLED || cancel_pending(future)) {
+        code = 0;
+    } else {
+        dp__store_relaxed(&future->call.batch.stop, 1);
+        dp_future_state state = dp_future_status(future);
+        if (state == DP_FUTURE_DONE || state == DP_FUTURE_FAILED)
+            code = DP_EFINISHED;
+    }
+    dp_future_release(future);
+    return code;
+}
+
+int dp_future_on_done(dp_future *future, dp_done_fn f, void *context)
+{
+    if (!future || !f)
+        return DP_EINVAL;
+    dp__callback *callback = malloc(sizeof *callback);
+    if (!callback)
+        return DP_ENOMEM;
+    *callback = (dp__callback){f, context, NULL};
+    dp__lock_acquire(&future->callback_lock);
+    int called = future->called;
+    if (!called) {
+        *future->last_callback = callback;
+        future->last_callback = &callback->next;
+    }
+    dp__lock_release(&future->callback_lock);
+    if (called) {
+        free(callback);
+        f(future, context);
+    }
+    return 0;
+}

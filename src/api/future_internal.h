@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_API_FUTURE_INTERNAL_H
+#define DP_API_FUTURE_INTERNAL_H
+
+#include "call.h"
+#include "dp/future.h"
+#include "pool_internal.h"
+
+typedef struct dp__callback {
+    dp_done_fn f;
+    void *context;
+    struct dp__callback *next;
+} dp__callback;
+
+struct dp_future {
+    _Atomic(uint32_t) references;
+    /* The state in the low byte, flags above; waiters sleep on this word. */
+    _Atomic(uint32_t) state;
+    uint32_t generation; /* Of fork(), when the work was submitted. */
+    dp__job job;
+    const dp__engine *engine;
+    void *engine_state;
+
+    dp__lock callback_lock;
+    int called; /* Callbacks have been run; later ones run at once. */
+    dp__callback *callbacks, **last_callback;
+
+    void *result; /* Where dp_future_get() finds the result, or NULL. */
+    size_t result_size;
+    dp__call call;
+    _Alignas(16) char payload[]; /* Copies of what the caller passed by value. */
+};
+
+/* A future for a call on this pool with room for a payload; one reference for the caller, one for
+   the queue. NULL if memory is out. */
+dp_future *dp__future_create(dp_pool *pool, size_t payload);
+
+/* Submits the call inside the future. On failure the future is gone. */
+int dp__future_submit(dp_future *future, dp_future **out);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "dp/cpu.h"
+#include "fork_guard.h"
+#include "platform/clock.h"
+#include "pool_internal.h"
+
+/* The engines by the value of enum dp_engine. The verbs know only this table. */
+static const dp__engine *const engines[] = {
+    [DP_ENGINE_THREADS] = &dp__engine_threads,
+    [DP_ENGINE_SERIAL] = &dp__engine_serial,
+};
+
+enum { ENGINES = sizeof engines / sizeof engines[0] };
+
+_Thread_local dp__context dp__here;
+
+/* The one pool that nobody created; see src/README.md on global state. */
+static _Atomic(dp_pool *) default_pool;
+
+/* How many workers a number from the user stands for; 0 if it is out of bounds. */
+static unsigned count_workers(int workers)
+{
+    if (workers > DP_MAX_WORKERS || workers < -DP_MAX_WORKERS)
+        return 0;
+    if (workers > 0)
+        return (unsigned)workers;
+    int cpus = dp_cpu_count(0);
+    if (workers < 0)
+        cpus += 1 + workers;
+    return cpus < 1 ? 1 : cpus > DP_MAX_WORKERS ? DP_MAX_WORKERS : (unsigned)cpus;
+}
+
+static int check_options(const dp_pool_options *options)
+{
+    if ((unsigned)options->engine >= ENGINES || options->spares > DP_MAX_WORKERS)
+        return DP_EINVAL;
+    switch (options->pin) {
+    case DP_PIN_AUTO:
+    case DP_PIN_NONE:
+    case DP_PIN_COMPACT:
+    case DP_PIN_SCATTER:
+        return 0;
+    }
+    return DP_EINVAL;
+}
+
+int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
+{
+    static const dp_pool_options defaults;
+    if (!pool)
+        return DP_EINVAL;
+    *pool = NULL;
+    if (!options)
+        options = &defaults;
+    unsigned workers = count_workers(options->workers);
+    int code = check_options(options);
+    if (code || workers == 0)
+        return DP_EINVAL;
+    code = dp__fork_guard();
+    if (code)
+        return code;
+    dp_pool *made = calloc(1, sizeof *made);
+    if (!made)
+        return DP_ENOMEM;
+    made->engine = engines[options->engine];
+    made->generation = dp__fork_generation();
+    code = made->engine->start(&made->state, options, workers);
+    if (code) {
+        free(made);
+        return code;
+    }
+    *pool = made;
+    return 0;
+}
+
+static int make_default(dp_pool **resolved)
+{
+    /* The guard first: its handlers take the very lock. */
+    int code = dp__fork_guard();
+    if (code)
+        return code;
+    dp__lock_acquire(&dp__default_lock);
+    dp_pool *known = dp__load_relaxed(&default_pool);
+    if (!known || known->generation != dp__fork_generation()) {
+        /* After a fork the parent's pool is left where it is: a thread of the child may be inside a
+           task of it. */
+        code = dp_pool_create(&known, NULL);
+        if (code == 0)
+            dp__store_release(&default_pool, known);
+    }
+    dp__lock_release(&dp__default_lock);
+    *resolved = known;
+    return code;
+}
+
+int dp__pool_resolve(dp_pool *pool, dp_pool **resolved)
+{
+    if (!pool) {
+        /* Acquire: pairs with the release in make_default(). */
+        pool = dp__load_acquire(&default_pool);
+        if (!pool || pool->generation != dp__fork_generation())
+            return make_default(resolved);
+    }
+    *resolved = pool;
+    return pool->generation == dp__fork_generation() ? 0 : DP_EFORKED;
+}
+
+int dp_pool_close(dp_pool *pool)
+{
+    int code = dp__pool_resolve(pool, &pool);
+    if (code)
+        return code;
+    pool->engine->close(pool->state);
+    dp__store_release(&pool->closed, 1);
+    return 0;
+}
+
+int dp_pool_join(dp_pool *pool, double seconds)
+{
+    int64_t ns = dp__seconds_to_ns(seconds);
+    int code = dp__pool_resolve(pool, &pool);
+    if (ns < 0)
+        return DP_EINVAL;
+    if (code)
+        return code;
+    if (!dp__load_acquire(&pool->closed))
+        return DP_EBUSY;
+    if (pool->engine->inside(pool->state))
+        return DP_EDEADLOCK;
+    return pool->engine->stop(pool->state, DP__STOP_DRAIN, dp__deadline(ns));
+}
+
+int dp_pool_cancel(dp_pool *pool)
+{
+    int code = dp__pool_resolve(pool, &pool);
+    if (code == 0)
+        pool->engine->cancel(pool->state);
+    return code;
+}
+
+int dp_pool_terminate(dp_pool *pool)
+{
+    int code = dp__pool_resolve(pool, &pool);
+    if (code)
+        return code;
+    if (pool->engine->inside(pool->state))
+        return DP_EDEADLOCK;
+    dp_pool_close(pool);
+    return pool->engine->stop(pool->state, DP__STOP_CANCEL, INT64_MAX);
+}
+
+int dp_pool_destroy(dp_pool *pool)
+{
+    if (!pool) {
+        dp__lock_acquire(&dp__default_lock);
+        pool = dp__load_relaxed(&default_pool);
+        if (pool && pool->generation == dp__fork_generation() &&
+            pool->engine->inside(pool->state)) {
+            dp__lock_release(&dp__default_lock);
+            return DP_EDEADLOCK;
+        }
+        dp__store_release(&default_pool, NULL);
+        dp__lock_release(&dp__default_lock);
+        if (!pool)
+            return 0;
+    }
+    if (pool->generation == dp__fork_generation()) {
+        if (pool->engine->inside(pool->state))
+            return DP_EDEADLOCK;
+        dp_pool_close(pool);
+        pool->engine->stop(pool->state, DP__STOP_DRAIN, INT64_MAX);
+    }
+    pool->engine->destroy(pool->state);
+    free(pool);
+    return 0;
+}
+
+int dp_pool_resize(dp_pool *pool, int workers)
+{
+    unsigned count = count_workers(workers);
+    int code = dp__pool_resolve(pool, &pool);
+    if (count == 0)
+        return DP_EINVAL;
+    if (code)
+        return code;
+    if (dp__load_acquire(&pool->closed))
+        return DP_ECLOSED;
+    return pool->engine->resize(pool->state, count);
+}
+
+int dp_pool_workers(dp_pool *pool)
+{
+    int code = dp__pool_resolve(pool, &pool);
+    return code ? code : (int)pool->engine->workers(pool->state);
+}
+
+int dp_pool_lanes(dp_pool *pool)
+{
+    int code = dp__pool_resolve(pool, &pool);
+    return code ? code : (int)pool->engine->lanes(pool->state);
+}
+
+/* ---- Inside a task ---- */
+
+void dp_blocking_begin(void)
+{
+    for (int i = 0; i < ENGINES; i++)
+        engines[i]->blocking(1);
+}
+
+void dp_blocking_end(void)
+{
+    for (int i = 0; i < ENGINES; i++)
+        engines[i]->blocking(0);
+}
+
+int dp_cancelled(void)
+{
+    const dp__context *here = &dp__here;
+    return here->batch &&
+           (dp__load_relaxed(&here->batch->stop) || (here->halt && dp__load_relaxed(here->halt)));
+}
+
+int dp_lane(void)
+{
+    return dp__here.lane;
+}
+
+/* ---- Fork/join ---- */
+
+static int task_run(dp_pool *pool, void (*root)(dp_task_slot *, void *), void *frame,
+                    int even_closed)
+{
+    int code = dp__pool_resolve(pool, &pool);
+    return code ? code : pool->engine->task_run(pool->state, root, frame, even_closed);
+}
+
+int dp_task_run(dp_pool *pool, void (*root)(dp_task_slot *head, void *frame), void *frame)
+{
+    return root ? task_run(pool, root, frame, 0) : DP_EINVAL;
+}
+
+void dp_task_must_run(dp_pool *pool, void (*root)(dp_task_slot *head, void *frame), void *frame)
+{
+    static const char text[] =
+        "dp: DP_RUN cannot have the pool it was given (out of memory, or made "
+        "before a fork); DP_RUN_INTO would have returned the reason\n";
+    if (task_run(pool, root, frame, 1) == 0)
+        return;
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)ignored;
+    abort();
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "future_internal.h"
+
+/*
+ * The verbs. Each is written once, as a description of the call; run_call() and submit_call() make
+ * a synchronous or an asynchronous call of it. The layout of every function is the same: check,
+ * fill in, go.
+ */
+
+static int overflows(size_t n, size_t size)
+{
+    return size > 0 && n > SIZE_MAX / size;
+}
+
+static dp__call new_call(void (*range)(dp__batch *, size_t, size_t), size_t n, const void *key)
+{
+    dp__call call;
+    memset(&call, 0, sizeof call);
+    call.batch.range = range;
+    call.batch.n = n;
+    call.batch.key = key;
+    return call;
+}
+
+/* Runs a call on the calling thread and whoever helps, and reports what became of it. */
+static int run_call(dp_pool *pool, dp__call *call, const dp_options *options)
+{
+    dp__call_clear_status(call);
+    int code = call->batch.n > 0 ? pool->engine->run(pool->state, &call->batch) : 0;
+    if (code)
+        call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
+    else
+        code = dp__call_outcome(call);
+    if (options && options->error)
+        *options->error = call->error;
+    return code;
+}
+
+/* Puts a copy of the call into a future and submits that. */
+static int submit_call(dp_pool *pool, const dp__call *call, dp_future **future)
+{
+    dp_future *made = dp__future_create(pool, 0);
+    if (!made)
+        return DP_ENOMEM;
+    made->call = *call;
+    return dp__future_submit(made, future);
+}
+
+/* The common beginning: where the future goes, which pool, and whether it takes work. */
+static int begin(dp_pool **pool, dp_future **future, int is_async)
+{
+    if (is_async) {
+        if (!future)
+            return DP_EINVAL;
+        *future = NULL;
+    }
+    return dp__pool_resolve(*pool, pool);
+}
+
+/* A synchronous call that fails before it begins still fills in options->error. */
+static int refuse(const dp_options *options, int code)
+{
+    if (options && options->error)
+        *options->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
+    return code;
+}
+
+/* ---- map ---- */
+
+static int make_map(dp__call *call, dp_map_fn f, const void *in, size_t in_size, void *out,
+                    size_t out_size, size_t n, const dp_options *options)
+{
+    *call = new_call(dp__call_map_range, n, (const void *)(uintptr_t)f);
+    if (!f || (n > 0 && in_size > 0 && !in))
+        return DP_EINVAL;
+    if (overflows(n, in_size) || (out && overflows(n, out_size)))
+        return DP_EOVERFLOW;
+    call->as.map.f = f;
+    call->as.map.in = in;
+    call->as.map.in_size = in_size;
+    call->as.map.out = out;
+    call->as.map.out_size = out_size;
+    return dp__call_options(call, options, 1);
+}
+
+int dp_pool_map(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size, void *out,
+                size_t out_size, size_t n, const dp_options *options)
+{
+    dp__call call;
+    int code = make_map(&call, f, in, in_size, out, out_size, n, options);
+    if (code == 0)
+        code = begin(&pool, NULL, 0);
+    return code ? refuse(options, code) : run_call(pool, &call, options);
+}
+
+int dp_pool_map_async(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size, void *out,
+                      size_t out_size, size_t n, const dp_options *options, dp_future **future)
+{
+    dp__call call;
+    int code = begin(&pool, future, 1);
+    if (code == 0)
+        code = make_map(&call, f, in, in_size, out, out_size, n, options);
+    return code ? code : submit_call(pool, &call, future);
+}
+
+/* ---- starmap ---- */
+
+static int make_starmap(dp__call *call, dp_starmap_fn f, const dp_column *columns, size_t ncolumns,
+                        void *out, size_t out_size, size_t n, const dp_options *options)
+{
+    *call = new_call(dp__call_starmap_range, n, (const void *)(uintptr_t)f);
+    if (!f || !columns || ncolumns == 0 || ncolumns > DP_MAX_COLUMNS)
+        return DP_EINVAL;
+    if (out && overflows(n, out_size))
+        return DP_EOVERFLOW;
+    for (size_t c = 0; c < ncolumns; c++) {
+        if (n > 0 && columns[c].stride > 0 && !columns[c].base)
+            return DP_EINVAL;
+        if (overflows(n, columns[c].stride))
+            return DP_EOVERFLOW;
+    }
+    call->as.starmap.f = f;
+    call->as.starmap.columns = columns;
+    call->as.starmap.ncolumns = ncolumns;
+    call->as.starmap.out = out;
+    call->as.starmap.out_size = out_size;
+    return dp__call_options(call, options, 1);
+}
+
+int dp_pool_starmap(dp_pool *pool, dp_starmap_fn f, const dp_column *columns, size_t ncolumns,
+                    void *out, size_t out_size, size_t n, const dp_options *options)
+{
+    dp__call call;
+    int code = make_starmap(&call, f, columns, ncolumns, out, out_size, n, options);
+    if (code == 0)
+        code = begin(&pool, NULL, 0);
+    return code ? refuse(options, code) : run_call(pool, &call, options);
+}
+
+int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *columns, size_t ncolumns,
+                          void *out, size_t out_size, size_t n, const dp_options *options,
+                          dp_future **future)
+{
+    dp__call call;
+    int code = begin(&pool, future, 1);
+    if (code == 0)
+        code = make_starmap(&call, f, columns, ncolumns, out, out_size, n, options);
+    if (code)
+        return code;
+    dp_future *made = dp__future_create(pool, ncolumns * sizeof *columns);
+    if (!made)
+        return DP_ENOMEM;
+    memcpy(made->payload, columns, ncolumns * sizeof *columns);
+    made->call = call;
+    made->call.as.starmap.columns = (const dp_column *)(void *)made->payload;
+    return dp__future_submit(made, future);
+}
+
+/* ---- apply ---- */
+
+int dp_pool_apply(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_size, void *result,
+                  size_t result_size, const dp_options *options)
+{
+    dp__call call;
+    void *scratch = NULL;
+    int code = arg_size > 0 && !arg ? DP_EINVAL : begin(&pool, NULL, 0);
+    /* A result that nobody wants still needs a place to be written. */
+    if (code == 0 && !result && result_size > 0)
+        code = (result = scratch = malloc(result_size)) ? 0 : DP_ENOMEM;
+    if (code == 0)
+        code = make_map(&call, f, arg, 0, result, 0, 1, options);
+    code = code ? refuse(options, code) : run_call(pool, &call, options);
+    free(scratch);
+    return code;
+}
+
+int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_size, void *result,
+                        size_t result_size, const dp_options *options, dp_future **future)
+{
+    enum { ALIGN = 16 };
+    dp__call call;
+    int code = begin(&pool, future, 1);
+    if (code == 0 && arg_size > 0 && !arg)
+        code = DP_EINVAL;
+    if (code == 0 && (arg_size > SIZE_MAX / 4 || result_size > SIZE_MAX / 4))
+        code = DP_EOVERFLOW;
+    if (code == 0)
+        code = make_map(&call, f, arg, 0, result, 0, 1, options);
+    if (code)
+        return code;
+    size_t kept = result ? 0 : result_size;
+    size_t offset = (arg_size + ALIGN - 1) / ALIGN * ALIGN;
+    dp_future *made = dp__future_create(pool, offset + kept);
+    if (!made)
+        return DP_ENOMEM;
+    made->call = call;
+    if (arg_size > 0) {
+        memcpy(made->payload, arg, arg_size);
+        made->call.as.map.in = made->payload;
+    }
+    if (kept > 0) {
+        made->result = made->payload + offset;
+        made->result_size = kept;
+        made->call.as.map.out = made->result;
+    }
+    return dp__future_submit(made, future);
+}
+
+/* ---- for ---- */
+
+static int make_for(dp__call *call, dp_for_fn f, void *context, size_t first, size_t end,
+                    const dp_options *options)
+{
+    *call = new_call(dp__call_for_range, end > first ? end - first : 0, (const void *)(uintptr_t)f);
+    if (!f)
+        return DP_EINVAL;
+    call->first = first;
+    call->as.loop.f = f;
+    call->as.loop.context = context;
+    return dp__call_options(call, options, 0);
+}
+
+int dp_pool_for(dp_pool *pool, dp_for_fn f, void *context, size_t first, size_t end,
+                const dp_options *options)
+{
+    dp__call call;
+    int code = make_for(&call, f, context, first, end, options);
+    if (code == 0)
+        code = begin(&pool, NULL, 0);
+    return code ? refuse(options, code) : run_call(pool, &call, options);
+}
+
+int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t first, size_t end,
+                      const dp_options *options, dp_future **future)
+{
+    dp__call call;
+    int code = begin(&pool, future, 1);
+    if (code == 0)
+        code = make_for(&call, f, context, first, end, options);
+    return code ? code : submit_call(pool, &call, future);
+}
+
+/* ---- reduce ---- */
+
+static int make_reduce(dp__call *call, const dp_pool *pool, const dp__fold *fold,
+                       const dp_options *options)
+{
+    *call = new_call(dp__fold_range, fold->items, (const void *)(uintptr_t)fold->fold);
+    if (!fold->fold || !fold->combine || !fold->identity || fold->size == 0)
+        return DP_EINVAL;
+    if (fold->size > SIZE_MAX / (4 * DP_MAX_WORKERS))
+        return DP_EOVERFLOW;
+    call->as.fold = *fold;
+    call->first = fold->begin;
+    call->as.fold.deterministic = options && options->deterministic;
+    call->as.fold.slots = pool->engine->lanes(pool->state);
+    return dp__call_options(call, options, 0);
+}
+
+static dp__fold new_fold(dp_fold_fn f, void *context, size_t first, size_t end,
+                         dp_combine_fn combine, const void *identity, void *result, size_t size)
+{
+    dp__fold fold;
+    memset(&fold, 0, sizeof fold);
+    fold.fold = f;
+    fold.combine = combine;
+    fold.context = context;
+    fold.begin = first;
+    fold.items = end > first ? end - first : 0;
+    fold.size = size;
+    fold.identity = identity;
+    fold.result = result;
+    return fold;
+}
+
+int dp_pool_reduce(dp_pool *pool, dp_fold_fn f, void *context, size_t first, size_t end,
+                   dp_combine_fn combine, const void *identity, void *result, size_t size,
+                   const dp_options *options)
+{
+    dp__call call;
+    dp__fold fold = new_fold(f, context, first, end, combine, identity, result, size);
+    char small[8192];
+    void *memory = small;
+    int code = result ? begin(&pool, NULL, 0) : DP_EINVAL;
+    if (code == 0)
+        code = make_reduce(&call, pool, &fold, options);
+    if (code == 0 && dp__fold_prepare(&call, NULL) > sizeof small)
+        code = (memory = malloc(dp__fold_prepare(&call, NULL))) ? 0 : DP_ENOMEM;
+    if (code)
+        return refuse(options, code);
+    dp__fold_prepare(&call, memory);
+    code = run_call(pool, &call, options);
+    if (code == 0)
+        dp__fold_finish(&call);
+    if (memory != small)
+        free(memory);
+    return code;
+}
+
+int dp_pool_reduce_async(dp_pool *pool, dp_fold_fn f, void *context, size_t first, size_t end,
+                         dp_combine_fn combine, const void *identity, void *result, size_t size,
+                         const dp_options *options, dp_future **future)
+{
+    dp__call call;
+    dp__fold fold = new_fold(f, context, first, end, combine, identity, result, size);
+    int code = begin(&pool, future, 1);
+    if (code == 0)
+        code = make_reduce(&call, pool, &fold, options);
+    if (code)
+        return code;
+    /* The payload: the identity, the result if it is kept, the accumulators. */
+    size_t kept = result ? 0 : size;
+    dp_future *made = dp__future_create(pool, size + kept + dp__fold_prepare(&call, NULL));
+    if (!made)
+        return DP_ENOMEM;
+    made->call = call;
+    memcpy(made->payload, identity, size);
+    made->call.as.fold.identity = made->payload;
+    if (kept > 0) {
+        made->result = made->payload + size;
+        made->result_size = size;
+        made->call.as.fold.result = made->result;
+    }
+    dp__fold_prepare(&made->call, made->payload + size + kept);
+    return dp__future_submit(made, future);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/engine.h"
+#include "engines/threads/team_life.h"
+#include "platform/clock.h"
+
+/*
+ * The serial engine: every verb runs its items on the calling thread, in index order, before it
+ * returns, futures included. Same results, one thread: for debugging, for comparing, for programs
+ * that must not start threads. Fork/join needs an arena, so that is borrowed from a team that has
+ * no threads.
+ */
+
+typedef struct serial {
+    dp__team *team;
+    _Atomic(uint32_t) closed;
+    _Atomic(uint32_t) cancelling;
+    _Atomic(uint32_t) calls; /* Calls that run now. */
+    uint32_t generation;
+} serial;
+
+/* The serial pools that the calling thread is inside of. */
+typedef struct presence {
+    serial *engine;
+    struct presence *outer;
+} presence;
+
+static _Thread_local presence *present;
+
+static int inside(void *state)
+{
+    for (presence *p = present; p; p = p->outer)
+        if (p->engine == state)
+            return 1;
+    return 0;
+}
+
+static int enter(serial *engine, presence *here, int even_closed)
+{
+    if (engine->generation != dp__fork_generation())
+        return DP_EFORKED;
+    dp__fetch_add_acq_rel(&engine->calls, 1);
+    if (!even_closed && dp__load_acquire(&engine->closed) && !inside(engine)) {
+        dp__fetch_sub_acq_rel(&engine->calls, 1);
+        return DP_ECLOSED;
+    }
+    *here = (presence){engine, present};
+    present = here;
+    return 0;
+}
+
+static void leave(serial *engine, presence *here)
+{
+    present = here->outer;
+    dp__fetch_sub_acq_rel(&engine->calls, 1);
+}
+
+static int start(void **state, const dp_pool_options *options, unsigned workers)
+{
+    serial *engine = calloc(1, sizeof *engine);
+    *state = engine;
+    if (!engine)
+        return DP_ENOMEM;
+    (void)workers;
+    engine->generation = dp__fork_generation();
+    int code = dp__team_create(&engine->team, options, 1, 0, engine->generation);
+    if (code)
+        free(engine);
+    return code;
+}
+
+static void run_items(serial *engine, dp__batch *batch)
+{
+    dp__context saved = dp__here;
+    dp__here = (dp__context){batch, &engine->cancelling, 0};
+    size_t done = 0, step = batch->chunk ? batch->chunk : batch->n / 64 + 1;
+    while (done < batch->n && !dp__load_relaxed(&batch->stop) &&
+           !dp__load_relaxed(&engine->cancelling)) {
+        size_t end = batch->n - done < step ? batch->n : done + step;
+        batch->range(batch, done, end);
+        done = end;
+    }
+    if (done < batch->n)
+        dp__store_relaxed(&batch->skipped, 1);
+    dp__here = saved;
+}
+
+static int run(void *state, dp__batch *batch)
+{
+    serial *engine = state;
+    presence here;
+    int code = enter(engine, &here, 0);
+    if (code)
+        return code;
+    run_items(engine, batch);
+    leave(engine, &here);
+    return 0;
+}
+
+static int submit(void *state, dp__job *job)
+{
+    serial *engine = state;
+    presence here;
+    int code = enter(engine, &here, 0);
+    if (code)
+        return code;
+    if (dp__job_claim_queued(job)) {
+        run_items(engine, job->batch);
+        dp__job_finish(job);
+    }
+    leave(engine, &here);
+    return 0;
+}
+
+static int help(void *state, dp__job *job, int64_t deadline)
+{
+    (void)state, (void)job, (void)deadline;
+    return 1;
+}
+
+static void cancel(void *state)
+{
+    (void)state;
+}
+
+static int resize(void *state, unsigned workers)
+{
+    (void)state, (void)workers;
+    return DP_ENOTSUP;
+}
+
+static void close_engine(void *state)
+{
+    dp__store_release(&((serial *)state)->closed, 1);
+}
+
+static int stop(void *state, enum dp__stop how, int64_t deadline)
+{
+    serial *engine = state;
+    if (how == DP__STOP_CANCEL)
+        dp__store_relaxed(&engine->cancelling, 1);
+    /* Calls of other threads end by themselves; there is nobody to tell us. */
+    while (dp__load_acquire(&engine->calls) > 0) {
+        int64_t now = dp__now_ns();
+        if (now >= deadline)
+            return DP_ETIMEDOUT;
+        uint32_t calls = dp__load_acquire(&engine->calls);
+        if (calls > 0)
+            dp__futex_wait(&engine->calls, calls,
+                           now + 200000 < deadline ? now + 200000 : deadline);
+    }
+    return 0;
+}
+
+static void destroy(void *state)
+{
+    serial *engine = state;
+    dp__team_destroy(engine->team);
+    free(engine);
+}
+
+static void release(void *state)
+{
+    (void)state;
+}
+
+static unsigned one(void *state)
+{
+    (void)state;
+    return 1;
+}
+
+static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame, int even_closed)
+{
+    serial *engine = state;
+    presence here;
+    int code = enter(engine, &here, even_closed);
+    if (code)
+        return code;
+    code = dp__team_task_run(engine->team, root, frame, 1);
+    leave(engine, &here);
+    return code;
+}
+
+static void blocking(int begin)
+{
+    (void)begin;
+}
+
+const dp__engine dp__engine_serial = {
+    .name = "serial",
+    .start = start,
+    .run = run,
+    .submit = submit,
+    .help = help,
+    .cancel = cancel,
+    .resize = resize,
+    .close = close_engine,
+    .inside = inside,
+    .stop = stop,
+    .destroy = destroy,
+    .release = release,
+    .workers = one,
+    .lanes = one,
+    .task_run = task_run,
+    .blocking = blocking,
+};

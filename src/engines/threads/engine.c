@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/engine.h"
+
+#include "deque.h"
+#include "guest.h"
+#include "inject.h"
+#include "loop.h"
+#include "platform/check.h"
+#include "team_life.h"
+
+/* The table that the front knows the thread engine by. */
+
+static int start(void **state, const dp_pool_options *options, unsigned workers)
+{
+    dp__team *team;
+    int code = dp__team_create(&team, options, workers, workers, dp__fork_generation());
+    *state = team;
+    return code;
+}
+
+static int is_foreign(const dp__team *team)
+{
+    return team->generation != dp__fork_generation();
+}
+
+static int run(void *state, dp__batch *batch)
+{
+    dp__team *team = state;
+    dp__guest guest;
+    if (is_foreign(team))
+        return DP_EFORKED;
+    if (dp__load_acquire(&team->closed) && !dp__worker_in(team))
+        return DP_ECLOSED;
+    size_t done = dp__loop_quiet(team, batch);
+    if (done == batch->n)
+        return 0;
+    int code = dp__guest_enter(team, &guest, done > 0 ? DP__GUEST_ALWAYS : DP__GUEST_IF_OPEN);
+    if (code)
+        return code;
+    dp__loop_run(guest.here.worker, batch, done);
+    dp__guest_leave(&guest);
+    return 0;
+}
+
+static int submit(void *state, dp__job *job)
+{
+    dp__team *team = state;
+    return is_foreign(team) ? DP_EFORKED : dp__inject_push(team, job);
+}
+
+static int help(void *state, dp__job *job, int64_t deadline)
+{
+    dp__team *team = state;
+    dp__worker *self = dp__worker_in(team);
+    dp__guest guest;
+    if (dp__inject_is_inside(job))
+        return DP_EDEADLOCK;
+    if (deadline != INT64_MAX)
+        return 1;
+    /* A wait inside a task helps, or the worker it blocks might be the last one. */
+    if (self) {
+        if (!dp__job_claim(job))
+            return dp__inject_wait(self, job);
+        dp__inject_run_claimed(self, job);
+        return 0;
+    }
+    /* From outside, a job that nobody has begun is run here and now, if that does not make more run
+       at once than the team has workers. The pool may be gone by now if the job is finished, but
+       the team's memory stays as long as the future does, and tells that it is down. */
+    uint64_t word = dp__load_relaxed(&team->idle);
+    if (dp__idle_running(word) >= dp__load_relaxed(&team->target) || !dp__job_is_pending(job) ||
+        dp__guest_enter(team, &guest, DP__GUEST_FOR_JOB) != 0)
+        return 1;
+    int claimed = dp__job_claim(job);
+    if (claimed)
+        dp__inject_run_claimed(guest.here.worker, job);
+    dp__guest_leave(&guest);
+    return !claimed;
+}
+
+static void cancel(void *state)
+{
+    dp__inject_drop_all(state);
+}
+
+static int resize(void *state, unsigned workers)
+{
+    return dp__team_resize(state, workers);
+}
+
+static void close_team(void *state)
+{
+    dp__team *team = state;
+    dp__inject_close(team);
+    dp__idle_wake_all(team);
+}
+
+static int inside(void *state)
+{
+    return dp__worker_in(state) != NULL;
+}
+
+static int stop(void *state, enum dp__stop how, int64_t deadline)
+{
+    dp__team *team = state;
+    if (how == DP__STOP_CANCEL) {
+        dp__store_relaxed(&team->cancelling, 1);
+        dp__inject_drop_all(team);
+    }
+    return dp__team_stop(team, deadline);
+}
+
+static void destroy(void *state)
+{
+    dp__team_destroy(state);
+}
+
+static void release(void *state)
+{
+    dp__team_release(state);
+}
+
+static unsigned workers(void *state)
+{
+    return dp__load_relaxed(&((dp__team *)state)->target);
+}
+
+static unsigned lanes(void *state)
+{
+    return dp__load_relaxed(&((dp__team *)state)->lanes);
+}
+
+static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame, int even_closed)
+{
+    return dp__team_task_run(state, root, frame, even_closed);
+}
+
+int dp__team_task_run(dp__team *team, void (*root)(dp_task_slot *, void *), void *frame,
+                      int even_closed)
+{
+    dp__guest guest;
+    if (is_foreign(team))
+        return DP_EFORKED;
+    int code = dp__guest_enter(team, &guest, even_closed ? DP__GUEST_ALWAYS : DP__GUEST_IF_OPEN);
+    if (code)
+        return code;
+    dp__worker *self = guest.here.worker;
+    dp_task_slot *head = self->top->deque.head;
+    root(head, frame);
+    DP__CHECK(self->top->deque.head == head,
+              "a root task returned with forks that were not joined");
+    dp__guest_leave(&guest);
+    return 0;
+}
+
+static void blocking(int begin)
+{
+    if (!begin) {
+        dp__places_take_back();
+        return;
+    }
+    for (dp__presence *p = dp__present; p; p = p->outer)
+        if (!is_foreign(p->worker->team))
+            dp__deque_publish_all(p->worker);
+    dp__places_lend();
+}
+
+const dp__engine dp__engine_threads = {
+    .name = "threads",
+    .start = start,
+    .run = run,
+    .submit = submit,
+    .help = help,
+    .cancel = cancel,
+    .resize = resize,
+    .close = close_team,
+    .inside = inside,
+    .stop = stop,
+    .destroy = destroy,
+    .release = release,
+    .workers = workers,
+    .lanes = lanes,
+    .task_run = task_run,
+    .blocking = blocking,
+};

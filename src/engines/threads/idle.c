@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "idle.h"
+
+#include <sched.h>
+
+#include "api/engine.h"
+#include "inject.h"
+#include "park.h"
+#include "platform/clock.h"
+#include "search.h"
+#include "thread.h"
+
+/* The napping thread looks for work after 50 microseconds, then ever less often. */
+#define NAP_FIRST INT64_C(50000)
+#define NAP_LAST  INT64_C(1000000)
+/* A thread beyond the team's size ends after this time without work. */
+#define LINGER INT64_C(1000000000)
+
+/* Whether the team may have one more thread awake for this purpose. */
+static int has_room(dp__team *team, uint64_t word, enum dp__wake what)
+{
+    uint32_t running = what == DP__WAKE_STEAL ? dp__idle_running(word) : dp__idle_awake(word);
+    return running < dp__load_relaxed(&team->target);
+}
+
+/* Takes the bit of one thread that is not bound to this CPU, -1 for any, out of the mask. The
+   caller then owes that thread its token. */
+static dp__worker *claim_parked(dp__team *team, int except_cpu)
+{
+    uint32_t words = (dp__load_acquire(&team->threads_used) + 63) / 64;
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t mask = dp__load_relaxed(&team->parked[i]);
+        while (mask) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(mask);
+            uint64_t one = UINT64_C(1) << bit;
+            dp__worker *worker = dp__load_relaxed(&team->threads[i * 64 + bit]);
+            if (except_cpu >= 0 && worker->cpu == except_cpu)
+                mask &= ~one;
+            else if (dp__fetch_and_acq_rel(&team->parked[i], ~one) & one)
+                return worker;
+            else
+                mask = dp__load_relaxed(&team->parked[i]);
+        }
+    }
+    return NULL;
+}
+
+static int wake_one(dp__team *team)
+{
+    /* A guest floats: the thread that is bound to the guest's CPU would be no help there. */
+    dp__worker *worker = team->planned ? claim_parked(team, sched_getcpu()) : NULL;
+    if (!worker)
+        worker = claim_parked(team, -1);
+    if (!worker)
+        return 0;
+    dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE - DP__IDLE_PARKED);
+    dp__unpark(&worker->parker);
+    return 1;
+}
+
+static void wake_if_room(dp__team *team, uint64_t word, enum dp__wake what)
+{
+    if (!has_room(team, word, what))
+        return;
+    if (dp__idle_parked(word) > 0)
+        wake_one(team);
+    else
+        dp__thread_start_spare(team);
+}
+
+void dp__idle_wake(dp__team *team, enum dp__wake what)
+{
+    /* The read-modify-write that meets the one of a thread which is about to park: see idle.md. */
+    wake_if_room(team, dp__fetch_add_acq_rel(&team->idle, 0), what);
+}
+
+void dp__idle_wake_queue(dp__team *team)
+{
+    wake_if_room(team, dp__load_relaxed(&team->idle), DP__WAKE_QUEUE);
+}
+
+void dp__idle_signal(dp__team *team)
+{
+    uint64_t word = dp__load_relaxed(&team->idle);
+    if (dp__idle_parked(word) > 0 && has_room(team, word, DP__WAKE_STEAL))
+        dp__idle_wake(team, DP__WAKE_STEAL);
+}
+
+void dp__idle_wake_all(dp__team *team)
+{
+    dp__fetch_add_acq_rel(&team->idle, 0);
+    while (wake_one(team))
+        ;
+}
+
+/* Whether a parking thread should rather stay: it is to end, or there is work and room for it. */
+static int should_stay(dp__worker *self, uint64_t word)
+{
+    dp__team *team = self->team;
+    if (dp__thread_should_end(team))
+        return 1;
+    if (has_room(team, word, DP__WAKE_QUEUE) && dp__inject_holds_any(team))
+        return 1;
+    return has_room(team, word, DP__WAKE_STEAL) && dp__search_sees_work(team, self);
+}
+
+/* Takes the post of the napping thread if it is free and worth having. */
+static int become_sentinel(dp__team *team, uint64_t word)
+{
+    uint32_t nobody = 0;
+    return has_room(team, word, DP__WAKE_STEAL) && dp__search_sees_roots(team) &&
+           dp__cas_acq_rel(&team->sentinel, &nobody, 1);
+}
+
+/* Leaves the parked state without having been woken. If a waker has taken our bit it also has
+   corrected the count, and its token stays in the parker, where it does no harm. */
+static void leave_mask(dp__worker *self, _Atomic(uint64_t) *mask, uint64_t bit)
+{
+    if (dp__fetch_and_acq_rel(mask, ~bit) & bit)
+        dp__fetch_add_acq_rel(&self->team->idle, DP__IDLE_AWAKE - DP__IDLE_PARKED);
+}
+
+/* Sleeps until woken, until there is work, or until this thread has been superfluous for long. */
+static enum dp__parked sleep_parked(dp__worker *self, _Atomic(uint64_t) *mask, uint64_t bit,
+                                    int *sentinel)
+{
+    dp__team *team = self->team;
+    int64_t nap = NAP_FIRST;
+    for (;;) {
+        int surplus = dp__thread_is_surplus(team);
+        int64_t limit = *sentinel ? dp__deadline(nap) : surplus ? dp__deadline(LINGER) : INT64_MAX;
+        dp__park(&self->parker, limit);
+        if (!(dp__load_acquire(mask) & bit))
+            return DP__PARKED_WOKEN;
+        uint64_t word = dp__load_acquire(&team->idle);
+        int stay = should_stay(self, word);
+        if (stay || (surplus && !*sentinel && dp__now_ns() >= limit)) {
+            leave_mask(self, mask, bit);
+            return stay ? DP__PARKED_WOKEN : DP__PARKED_SURPLUS;
+        }
+        /* The napping thread asks for work on every round: this is what makes a worker that forked
+           and then went quiet share what it has. Without roots the post is not worth having. */
+        if (*sentinel && !dp__search_sees_roots(team)) {
+            dp__store_release(&team->sentinel, 0);
+            *sentinel = 0;
+        }
+        nap = nap * 2 > NAP_LAST ? NAP_LAST : nap * 2;
+    }
+}
+
+enum dp__parked dp__idle_park(dp__worker *self)
+{
+    dp__team *team = self->team;
+    _Atomic(uint64_t) *mask = &team->parked[self->id / 64];
+    uint64_t bit = UINT64_C(1) << (self->id % 64);
+
+    /* First the bit, so that a waker that sees the count finds it; then the count; then the last
+       look. The waker does the same in reverse: work, count, bit. */
+    dp__fetch_or_acq_rel(mask, bit);
+    uint64_t change = DP__IDLE_PARKED - DP__IDLE_AWAKE;
+    uint64_t word = dp__fetch_add_acq_rel(&team->idle, change) + change;
+    if (should_stay(self, word)) {
+        leave_mask(self, mask, bit);
+        return DP__PARKED_WOKEN;
+    }
+
+    int sentinel = become_sentinel(team, word);
+    enum dp__parked outcome = sleep_parked(self, mask, bit, &sentinel);
+    if (sentinel) {
+        /* Whoever leaves this post because there is work finds a successor, who will nap. */
+        dp__store_release(&team->sentinel, 0);
+        dp__idle_signal(team);
+    }
+    return outcome;
+}
+
+/* How deep the calling thread has lent its places. */
+static _Thread_local uint32_t lent_depth;
+
+static void lend(dp__worker *self)
+{
+    dp__team *team = self->team;
+    dp__fetch_add_acq_rel(&team->idle, self->is_guest ? DP__IDLE_LENT : 0 - DP__IDLE_AWAKE);
+    if (dp__inject_is_waiting(team))
+        dp__idle_wake(team, DP__WAKE_QUEUE);
+    else if (dp__search_sees_work(team, NULL))
+        /* Our own open loops and public tasks count too: we are not going to run them now. */
+        dp__idle_wake(team, DP__WAKE_STEAL);
+}
+
+static void take_back(dp__worker *self)
+{
+    dp__fetch_add_acq_rel(&self->team->idle, self->is_guest ? 0 - DP__IDLE_LENT : DP__IDLE_AWAKE);
+}
+
+/* Calls f once for each worker that the thread is; some stand in the chain twice. */
+static void for_each_place(void (*f)(dp__worker *))
+{
+    for (dp__presence *p = dp__present; p; p = p->outer) {
+        dp__presence *q = dp__present;
+        while (q->worker != p->worker)
+            q = q->outer;
+        if (p == q && p->worker->team->generation == dp__fork_generation())
+            f(p->worker);
+    }
+}
+
+void dp__places_lend(void)
+{
+    if (lent_depth++ == 0)
+        for_each_place(lend);
+}
+
+void dp__places_take_back(void)
+{
+    if (lent_depth > 0 && --lent_depth == 0)
+        for_each_place(take_back);
+}
+
+uint32_t dp__places_resume(void)
+{
+    uint32_t depth = lent_depth;
+    if (depth > 0) {
+        lent_depth = 0;
+        for_each_place(take_back);
+    }
+    return depth;
+}
+
+void dp__places_restore(uint32_t depth)
+{
+    /* A task that forgot dp_blocking_end() leaves a place lent that is not its own to lend. */
+    dp__places_resume();
+    if (depth > 0) {
+        for_each_place(lend);
+        lent_depth = depth;
+    }
+}
+
+int dp__idle_guest_enter(dp__team *team)
+{
+    return !(dp__fetch_add_acq_rel(&team->idle, DP__IDLE_GUEST) & DP__IDLE_DOWN);
+}
+
+void dp__idle_guest_leave(dp__team *team)
+{
+    uint32_t target = dp__load_relaxed(&team->target);
+    uint64_t word = dp__load_relaxed(&team->idle);
+    do {
+        /* While we fill the last place, another guest may have offered work nobody was woken for.
+           After the subtraction the team may be gone, so a successor is woken before. */
+        if (dp__idle_guests(word) > 1 && dp__idle_parked(word) > 0 &&
+            dp__idle_running(word) == target && wake_one(team))
+            word = dp__load_relaxed(&team->idle);
+    } while (!dp__cas_acq_rel(&team->idle, &word, word - DP__IDLE_GUEST));
+}

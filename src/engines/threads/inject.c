@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inject.h"
+
+#include "idle.h"
+#include "loop.h"
+#include "platform/clock.h"
+#include "wait.h"
+
+int dp__inject_push(dp__team *team, dp__job *job)
+{
+    dp__lock_acquire(&team->bring_lock);
+    int closed = dp__load_relaxed(&team->closed) != 0;
+    if (!closed) {
+        job->next = NULL;
+        *team->brought_end = job;
+        team->brought_end = &job->next;
+        dp__store_release(&team->brought_count, dp__load_relaxed(&team->brought_count) + 1);
+        dp__fetch_add_relaxed(&team->holders, 1);
+    }
+    dp__lock_release(&team->bring_lock);
+    if (closed)
+        return DP_ECLOSED;
+    dp__idle_wake_queue(team);
+    return 0;
+}
+
+int dp__inject_holds_any(dp__team *team)
+{
+    dp__lock_acquire(&team->bring_lock);
+    dp__lock_release(&team->bring_lock);
+    return dp__inject_is_waiting(team);
+}
+
+/* Everything that was brought since the last time. */
+static dp__job *take_brought(dp__team *team)
+{
+    dp__lock_acquire(&team->bring_lock);
+    dp__job *jobs = team->brought;
+    team->brought = NULL;
+    team->brought_end = &team->brought;
+    dp__lock_release(&team->bring_lock);
+    return jobs;
+}
+
+static dp__job *pop(dp__team *team)
+{
+    if (!dp__inject_is_waiting(team))
+        return NULL;
+    dp__lock_acquire(&team->take_lock);
+    if (!team->waiting)
+        team->waiting = take_brought(team);
+    dp__job *job = team->waiting;
+    if (job) {
+        team->waiting = job->next;
+        dp__store_release(&team->taken_count, dp__load_relaxed(&team->taken_count) + 1);
+    }
+    dp__lock_release(&team->take_lock);
+    return job;
+}
+
+void dp__inject_run_claimed(dp__worker *self, dp__job *job)
+{
+    dp__batch *batch = job->batch;
+    dp__presence here = {self, dp__present, job};
+    dp__foreign saved;
+    dp__present = &here;
+    dp__foreign_begin(self, &saved, batch);
+    /* Release: the loop floor, for those who come to help. */
+    dp__store_release(&job->runner, dp__note(self));
+    if (batch->n == 1 && !dp__load_relaxed(&batch->stop) &&
+        !dp__load_relaxed(&self->team->cancelling))
+        batch->range(batch, 0, 1);
+    else if (batch->n == 1)
+        dp__store_relaxed(&batch->skipped, 1);
+    else
+        dp__loop_run(self, batch, 0);
+    dp__store_release(&job->runner, 0);
+    /* Callbacks run in here; the job may be freed by the end of it. */
+    dp__job_finish(job);
+    dp__foreign_end(self, &saved);
+    dp__present = here.outer;
+}
+
+int dp__inject_run(dp__worker *self)
+{
+    dp__job *job = pop(self->team);
+    if (!job)
+        return 0;
+    /* Where one job was there may be more, and room for others to take them. */
+    if (dp__inject_is_waiting(self->team) &&
+        dp__idle_parked(dp__load_relaxed(&self->team->idle)) > 0)
+        dp__idle_wake(self->team, DP__WAKE_QUEUE);
+    if (dp__job_claim_queued(job))
+        dp__inject_run_claimed(self, job);
+    return 1;
+}
+
+static void drop(dp__job *job)
+{
+    while (job) {
+        dp__job *next = job->next;
+        dp__job_drop(job);
+        job = next;
+    }
+}
+
+void dp__inject_drop_all(dp__team *team)
+{
+    dp__lock_acquire(&team->take_lock);
+    dp__job *older = team->waiting;
+    team->waiting = NULL;
+    dp__lock_acquire(&team->bring_lock);
+    dp__job *newer = team->brought;
+    team->brought = NULL;
+    team->brought_end = &team->brought;
+    dp__store_release(&team->taken_count, dp__load_relaxed(&team->brought_count));
+    dp__lock_release(&team->bring_lock);
+    dp__lock_release(&team->take_lock);
+    /* Callbacks run in here, so no lock may be held. */
+    drop(older);
+    drop(newer);
+}
+
+void dp__inject_close(dp__team *team)
+{
+    dp__lock_acquire(&team->bring_lock);
+    dp__store_release(&team->closed, 1);
+    dp__lock_release(&team->bring_lock);
+}
+
+int dp__inject_is_inside(const dp__job *job)
+{
+    for (const dp__presence *p = dp__present; p; p = p->outer)
+        if (p->job == job)
+            return 1;
+    return 0;
+}
+
+int dp__inject_wait(dp__worker *self, dp__job *job)
+{
+    dp__wait wait = {0};
+    uintptr_t noted = 0;
+    while (!dp__job_finished(job)) {
+        uintptr_t note = dp__load_acquire(&job->runner);
+        if (note) {
+            if (noted != note) {
+                noted = note;
+                dp__store_release(&self->waits_for, note);
+            }
+            dp__ticket ticket = {&job->runner, UINTPTR_MAX, note, NULL};
+            if (dp__help(self, dp__note_worker(note), &ticket)) {
+                dp__wait_progress(&wait);
+                dp__store_release(&self->waits_for, noted);
+                continue;
+            }
+        }
+        int64_t nap = dp__wait_step(&wait);
+        if (nap)
+            dp__job_sleep(job, nap);
+    }
+    dp__wait_end(&wait);
+    dp__store_release(&self->waits_for, 0);
+    return 0;
+}

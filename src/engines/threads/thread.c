@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "thread.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "idle.h"
+#include "inject.h"
+#include "platform/clock.h"
+#include "platform/futex.h"
+#include "platform/placement.h"
+#include "search.h"
+#include "worker.h"
+
+/* How long a thread without work looks for some before it parks. Longer than a wake-up through the
+   kernel takes, so that calls in a row find it awake; short enough not to show in `top`. */
+#define SPIN_NS 100000
+
+/* How often a joiner looks whether the last guests have left. */
+#define GUEST_LOOK INT64_C(200000)
+
+/* Looks for work until none was found for a while. */
+static void work(dp__worker *self)
+{
+    dp__team *team = self->team;
+    uint64_t spin = (uint64_t)(SPIN_NS * dp__ticks_per_ns());
+    uint64_t found = dp__ticks();
+    for (;;) {
+        if (dp__search_run(self)) {
+            found = dp__ticks();
+            continue;
+        }
+        /* A thread more than there are places has nothing to look for. */
+        uint64_t word = dp__load_relaxed(&team->idle);
+        if (dp__idle_running(word) > dp__load_relaxed(&team->target) ||
+            dp__load_relaxed(&team->closed) || dp__ticks() - found > spin)
+            return;
+        for (int i = 0; i < 4; i++)
+            dp__pause();
+    }
+}
+
+/* Gives the thread's place up, unless it is needed after all. */
+static int try_end(dp__worker *self, enum dp__parked why)
+{
+    dp__team *team = self->team;
+    dp__lock_acquire(&team->lock);
+    int end =
+        dp__thread_should_end(team) || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team));
+    if (end) {
+        dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
+        dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
+        self->has_thread = 2;
+    }
+    dp__lock_release(&team->lock);
+    if (end)
+        dp__thread_note_exit(team);
+    return end;
+}
+
+static void *thread_main(void *argument)
+{
+    dp__worker *self = argument;
+    dp__presence here = {self, NULL, NULL};
+    dp__present = &here;
+    enum dp__parked why = DP__PARKED_WOKEN;
+    dp__pin_thread(self->cpu);
+    do {
+        work(self);
+        if (!dp__thread_should_end(self->team))
+            why = dp__idle_park(self);
+    } while (!try_end(self, why));
+    return NULL;
+}
+
+static int create_pthread(dp__worker *worker)
+{
+    dp__team *team = worker->team;
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return DP_ENOMEM;
+    if (team->stack_size > 0)
+        pthread_attr_setstacksize(&attributes, team->stack_size);
+
+    /* Workers block every signal, so that the application's handlers run on its own threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&worker->thread, &attributes, thread_main, worker);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (failed)
+        return DP_ETHREAD;
+
+    char name[16];
+    snprintf(name, sizeof name, "dp-%u", worker->id);
+    pthread_setname_np(worker->thread, name);
+    return 0;
+}
+
+/* Gives a new worker its CPU and its neighbours. */
+static void place(dp__team *team, dp__worker *worker)
+{
+    unsigned others = team->planned - 1;
+    if (worker->id >= team->planned)
+        return;
+    unsigned *victims = team->victims + worker->id * others;
+    worker->cpu = team->cpus[worker->id];
+    worker->victims = victims;
+    if (dp__victim_order(team->topology, team->cpus, team->planned, worker->id, victims,
+                         worker->victim_groups) == 0)
+        worker->nvictims = others;
+}
+
+/* Starts one more thread, in the first entry of the table that has none. Under the team's lock. */
+static int start_one(dp__team *team)
+{
+    uint32_t used = dp__load_relaxed(&team->threads_used), index = 0;
+    dp__worker *worker = NULL;
+    for (; index < used; index++) {
+        worker = dp__load_relaxed(&team->threads[index]);
+        if (worker->has_thread != 1)
+            break;
+    }
+    if (index == DP__MAX_THREADS)
+        return DP_ENOMEM;
+    if (index == used) {
+        worker = dp__worker_create(team, index, 0);
+        if (!worker)
+            return DP_ENOMEM;
+        place(team, worker);
+        dp__store_release(&team->threads[index], worker);
+        dp__store_release(&team->threads_used, index + 1);
+    }
+    if (worker->has_thread == 2)
+        pthread_join(worker->thread, NULL);
+    worker->has_thread = 0;
+    /* Counted first: the new thread may be through with everything before we go on. */
+    dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE);
+    dp__store_release(&team->live, dp__load_relaxed(&team->live) + 1);
+    worker->has_thread = 1;
+    int code = create_pthread(worker);
+    if (code) {
+        worker->has_thread = 0;
+        dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
+        dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
+    }
+    return code;
+}
+
+int dp__thread_start(dp__team *team, uint32_t count)
+{
+    int code = 0;
+    dp__lock_acquire(&team->lock);
+    while (code == 0 && dp__load_relaxed(&team->live) < count)
+        code = start_one(team);
+    dp__lock_release(&team->lock);
+    return code;
+}
+
+void dp__thread_start_spare(dp__team *team)
+{
+    dp__lock_acquire(&team->lock);
+    uint64_t word = dp__load_relaxed(&team->idle);
+    uint32_t live = dp__load_relaxed(&team->live);
+    uint32_t target = dp__load_relaxed(&team->target);
+    /* Only when threads have lent their places: otherwise all that may run are running. */
+    if (dp__idle_parked(word) == 0 && dp__idle_awake(word) < target &&
+        live > dp__idle_awake(word) && live < target + team->max_spares)
+        start_one(team);
+    dp__lock_release(&team->lock);
+}
+
+int dp__thread_is_surplus(dp__team *team)
+{
+    return dp__load_acquire(&team->live) > dp__load_relaxed(&team->target);
+}
+
+int dp__thread_should_end(dp__team *team)
+{
+    return dp__load_acquire(&team->closed) && !dp__inject_is_waiting(team);
+}
+
+void dp__thread_note_exit(dp__team *team)
+{
+    dp__fetch_add_acq_rel(&team->exit_word, 1);
+    dp__futex_wake(&team->exit_word, INT32_MAX);
+}
+
+/* Takes the team down if the last thread and guest have gone; whoever comes later finds it down. */
+static int try_take_down(dp__team *team)
+{
+    uint64_t nobody = 0;
+    return dp__load_acquire(&team->live) == 0 &&
+           (dp__cas_acq_rel(&team->idle, &nobody, DP__IDLE_DOWN) || (nobody & DP__IDLE_DOWN));
+}
+
+int dp__thread_join_all(dp__team *team, int64_t deadline)
+{
+    for (;;) {
+        uint32_t seen = dp__load_acquire(&team->exit_word);
+        if (try_take_down(team))
+            break;
+        int64_t now = dp__now_ns();
+        if (now >= deadline)
+            return DP_ETIMEDOUT;
+        /* Threads announce their end. A guest cannot: its last access to the team is the
+           subtraction that says it has left, so a look every now and then has to do. */
+        int64_t limit = deadline - now < GUEST_LOOK ? deadline : now + GUEST_LOOK;
+        dp__futex_wait(&team->exit_word, seen,
+                       dp__load_acquire(&team->live) > 0 ? deadline : limit);
+    }
+    dp__lock_acquire(&team->lock);
+    for (uint32_t i = 0; i < dp__load_relaxed(&team->threads_used); i++) {
+        dp__worker *worker = dp__load_relaxed(&team->threads[i]);
+        if (worker->has_thread == 2)
+            pthread_join(worker->thread, NULL);
+        worker->has_thread = 0;
+    }
+    dp__lock_release(&team->lock);
+    return 0;
+}

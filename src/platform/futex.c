@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "futex.h"
+
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "atomic.h"
+
+void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+{
+    /* The absolute form, so that a wait interrupted by a signal and begun anew ends at its time. */
+    struct timespec limit;
+    struct timespec *until = NULL;
+    if (deadline != INT64_MAX) {
+        limit.tv_sec = (time_t)(deadline / 1000000000);
+        limit.tv_nsec = (long)(deadline % 1000000000);
+        until = &limit;
+    }
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, until, NULL,
+            FUTEX_BITSET_MATCH_ANY);
+}
+
+void dp__futex_wake(_Atomic(uint32_t) *word, int count)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
+}
