@@ -220,8 +220,8 @@ void dp_blocking_end(void)
 int dp_cancelled(void)
 {
     const dp__context *here = &dp__here;
-    return here->batch &&
-           (dp__load_relaxed(&here->batch->stop) || (here->halt && dp__load_relaxed(here->halt)));
+    return (here->batch && dp__load_relaxed(&here->batch->stop)) ||
+           (here->halt && dp__load_relaxed(here->halt));
 }
 
 int dp_lane(void)

@@ -25,6 +25,11 @@ static uint32_t index_of(const dp_task_slot *slot)
     return (uint32_t)(slot - dp__arena_slots(dp__arena_of(slot)));
 }
 
+uint32_t dp__deque_head_index(dp__worker *self)
+{
+    return self->top == &self->arena ? index_of(self->arena.deque.head) : (uint32_t)DP__SLOTS;
+}
+
 /* Sets both limits to their true values, which ends a request. The thief may ask again at once. */
 static void set_limits(dp__arena *arena, uint32_t split)
 {
@@ -201,7 +206,9 @@ dp_task_slot *dp__deque_steal(dp__worker *victim, const dp__ticket *ticket)
        ticket is good for. */
     uint64_t word = dp__load_acquire(&victim->shared);
     uint32_t tail = dp__shared_tail(word);
-    if (tail >= dp__shared_split(word) || !dp__ticket_valid(ticket))
+    if (tail >= dp__shared_split(word))
+        return NULL;
+    if (ticket && (tail < dp__load_acquire(&victim->slot_floor) || !dp__ticket_valid(ticket)))
         return NULL;
     /* Acquire: pairs with the release in publish(). On a lost race the next victim is a better bet
        than this word, which others are busy with. */
@@ -215,7 +222,7 @@ void dp__deque_run_stolen(dp__worker *self, dp__worker *victim, dp_task_slot *sl
     dp__foreign saved;
     dp__foreign_begin(self, &saved, NULL);
     /* Release: whoever sees our name in the state also sees the loop floor we have just set. */
-    dp__fetch_or_acq_rel(&slot->state, (uintptr_t)self);
+    dp__fetch_or_acq_rel(&slot->state, dp__note(self));
     dp_task_slot *head = self->top->deque.head;
     slot->run(slot, head);
     DP__CHECK(self->top->deque.head == head, "a task returned with forks that were not joined");

@@ -36,12 +36,16 @@ static inline uint64_t dp__shared_next(uint64_t word, uint32_t tail, uint32_t sp
 
 /* States of a public slot. With a thief, its worker's address stands in the upper bits. */
 enum { DP__SLOT_PENDING = 0, DP__SLOT_DONE = 1, DP__SLOT_WAITING = 2 };
+#define DP__SLOT_FLAGS ((uintptr_t)3)
 
 /* Prepares the deque of a new worker or arena; called by its creator before anyone sees it. */
 void dp__deque_init(dp__arena *arena);
 
 /* Makes the next fork public at once: the owner starts a root or a stolen task. */
 void dp__deque_expect_thieves(dp__worker *self);
+
+/* Index of the slot that the next fork will use; beyond all if that is in an arena above. */
+uint32_t dp__deque_head_index(dp__worker *self);
 
 /* Makes every private task public: the owner is about to block. */
 void dp__deque_publish_all(dp__worker *self);

@@ -23,18 +23,25 @@ static int is_foreign(const dp__team *team)
     return team->generation != dp__fork_generation();
 }
 
+static int inside(void *state)
+{
+    return dp__worker_in(state) || dp__loop_is_quiet_in(state);
+}
+
 static int run(void *state, dp__batch *batch)
 {
     dp__team *team = state;
     dp__guest guest;
     if (is_foreign(team))
         return DP_EFORKED;
-    if (dp__load_acquire(&team->closed) && !dp__worker_in(team))
+    int within = inside(team);
+    if (dp__load_acquire(&team->closed) && !within)
         return DP_ECLOSED;
     size_t done = dp__loop_quiet(team, batch);
     if (done == batch->n)
         return 0;
-    int code = dp__guest_enter(team, &guest, done > 0 ? DP__GUEST_ALWAYS : DP__GUEST_IF_OPEN);
+    int code =
+        dp__guest_enter(team, &guest, done > 0 || within ? DP__GUEST_ALWAYS : DP__GUEST_IF_OPEN);
     if (code)
         return code;
     dp__loop_run(guest.here.worker, batch, done);
@@ -95,11 +102,6 @@ static void close_team(void *state)
     dp__idle_wake_all(team);
 }
 
-static int inside(void *state)
-{
-    return dp__worker_in(state) != NULL;
-}
-
 static int stop(void *state, enum dp__stop how, int64_t deadline)
 {
     dp__team *team = state;
@@ -146,7 +148,11 @@ int dp__team_task_run(dp__team *team, void (*root)(dp_task_slot *, void *), void
         return code;
     dp__worker *self = guest.here.worker;
     dp_task_slot *head = self->top->deque.head;
+    dp__context saved = dp__here;
+    if (guest.counted)
+        dp__here = (dp__context){NULL, &team->cancelling, 0};
     root(head, frame);
+    dp__here = saved;
     DP__CHECK(self->top->deque.head == head,
               "a root task returned with forks that were not joined");
     dp__guest_leave(&guest);
@@ -155,14 +161,10 @@ int dp__team_task_run(dp__team *team, void (*root)(dp_task_slot *, void *), void
 
 static void blocking(int begin)
 {
-    if (!begin) {
+    if (begin)
+        dp__places_lend();
+    else
         dp__places_take_back();
-        return;
-    }
-    for (dp__presence *p = dp__present; p; p = p->outer)
-        if (!is_foreign(p->worker->team))
-            dp__deque_publish_all(p->worker);
-    dp__places_lend();
 }
 
 const dp__engine dp__engine_threads = {

@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include "api/engine.h"
+#include "deque.h"
 #include "inject.h"
 #include "park.h"
 #include "platform/clock.h"
@@ -181,8 +182,10 @@ static _Thread_local uint32_t lent_depth;
 static void lend(dp__worker *self)
 {
     dp__team *team = self->team;
+    /* A request could not be answered before we are back. */
+    dp__deque_publish_all(self);
     dp__fetch_add_acq_rel(&team->idle, self->is_guest ? DP__IDLE_LENT : 0 - DP__IDLE_AWAKE);
-    if (dp__inject_is_waiting(team))
+    if (dp__inject_holds_any(team))
         dp__idle_wake(team, DP__WAKE_QUEUE);
     else if (dp__search_sees_work(team, NULL))
         /* Our own open loops and public tasks count too: we are not going to run them now. */
@@ -248,10 +251,10 @@ void dp__idle_guest_leave(dp__team *team)
     uint32_t target = dp__load_relaxed(&team->target);
     uint64_t word = dp__load_relaxed(&team->idle);
     do {
-        /* While we fill the last place, another guest may have offered work nobody was woken for.
+        /* While we fill the last place, another root may have offered work nobody was woken for.
            After the subtraction the team may be gone, so a successor is woken before. */
-        if (dp__idle_guests(word) > 1 && dp__idle_parked(word) > 0 &&
-            dp__idle_running(word) == target && wake_one(team))
+        if (dp__idle_parked(word) > 0 && dp__idle_running(word) == target &&
+            dp__search_sees_roots(team) && wake_one(team))
             word = dp__load_relaxed(&team->idle);
     } while (!dp__cas_acq_rel(&team->idle, &word, word - DP__IDLE_GUEST));
 }

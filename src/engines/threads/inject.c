@@ -139,18 +139,12 @@ int dp__inject_is_inside(const dp__job *job)
 int dp__inject_wait(dp__worker *self, dp__job *job)
 {
     dp__wait wait = {0};
-    uintptr_t noted = 0;
     while (!dp__job_finished(job)) {
         uintptr_t note = dp__load_acquire(&job->runner);
         if (note) {
-            if (noted != note) {
-                noted = note;
-                dp__store_release(&self->waits_for, note);
-            }
             dp__ticket ticket = {&job->runner, UINTPTR_MAX, note, NULL};
             if (dp__help(self, dp__note_worker(note), &ticket)) {
                 dp__wait_progress(&wait);
-                dp__store_release(&self->waits_for, noted);
                 continue;
             }
         }
@@ -159,6 +153,5 @@ int dp__inject_wait(dp__worker *self, dp__job *job)
             dp__job_sleep(job, nap);
     }
     dp__wait_end(&wait);
-    dp__store_release(&self->waits_for, 0);
     return 0;
 }

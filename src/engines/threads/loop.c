@@ -162,8 +162,8 @@ static void run_block(share *my, uint32_t begin, uint32_t end)
     dp__loop *loop = my->loop;
     dp__batch *batch = loop->batch;
     size_t from = loop->first + begin * loop->unit;
-    size_t to = loop->first + end * loop->unit;
-    batch->range(batch, from, to < batch->n ? to : batch->n);
+    size_t left = (batch->n - from) / loop->unit;
+    batch->range(batch, from, left < end - begin ? batch->n : from + (end - begin) * loop->unit);
     uint64_t now = dp__ticks();
     my->ticks = (double)(now - my->started) / (end - begin);
     my->spent += now - my->started;
@@ -186,11 +186,12 @@ static int take_part(share *my)
     while (!must_stop(my->loop)) {
         if (take_block(my, &begin, &end))
             run_block(my, begin, end);
-        else if (!take_half(my)) {
-            dp__store_relaxed(&my->loop->exhausted, 1);
+        else if (!take_half(my))
             break;
-        }
     }
+    /* Also after a stop: a loop that hands out nothing must not look as if it did, or those without
+       work would come back to it until the last item has returned. */
+    dp__store_relaxed(&my->loop->exhausted, 1);
     return my->units != before;
 }
 
@@ -265,6 +266,9 @@ static int participate(dp__worker *self, dp__loop *loop)
             dp__idle_signal(self->team);
         worked = take_part(&my);
         leave_lane(loop, lane);
+    } else {
+        /* Lanes come free only when there is nothing left. */
+        dp__store_relaxed(&loop->exhausted, 1);
     }
     dp__foreign_end(self, &saved);
     return worked;
@@ -303,12 +307,14 @@ int dp__loop_is_open(dp__worker *victim)
 static dp__loop *descriptor(dp__worker *self, uint32_t depth)
 {
     dp__loop *loop = dp__load_relaxed(&self->loops[depth]);
-    if (!loop) {
-        uint32_t lanes = dp__load_relaxed(&self->team->lanes);
+    uint32_t lanes = dp__load_relaxed(&self->team->lanes);
+    /* The team may have grown. The old descriptor stays, closed, for those who still look at it. */
+    if (!loop || loop->lanes < lanes) {
         size_t size = sizeof(dp__loop) + lanes * sizeof(dp__slice);
-        loop = aligned_alloc(DP__LINE, size);
-        if (!loop)
-            return NULL;
+        dp__loop *made = aligned_alloc(DP__LINE, size);
+        if (!made)
+            return loop;
+        loop = made;
         for (uint32_t lane = 0; lane < lanes; lane++) {
             atomic_init(&loop->slices[lane].range, 0);
             atomic_init(&loop->slices[lane].occupant, 0);
@@ -355,7 +361,7 @@ static void prepare(dp__loop *loop, dp__batch *batch, size_t first, double ticks
 {
     uint64_t items = batch->n - first;
     uint64_t unit = items / DP__RANGE_LIMIT + 1;
-    uint32_t units = (uint32_t)((items + unit - 1) / unit);
+    uint32_t units = (uint32_t)((items - 1) / unit + 1);
     uint32_t shares = dp__load_relaxed(&loop->owner->team->target);
     if (shares > loop->lanes)
         shares = loop->lanes;
@@ -510,6 +516,22 @@ void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first)
 #define QUIET_NS   8000
 #define QUIET_PART 8
 
+/* The quiet loops that the calling thread is inside of: it is no worker there, but it is inside. */
+typedef struct quiet {
+    const dp__team *team;
+    struct quiet *outer;
+} quiet;
+
+static _Thread_local quiet *quiets;
+
+int dp__loop_is_quiet_in(const dp__team *team)
+{
+    for (const quiet *q = quiets; q; q = q->outer)
+        if (q->team == team)
+            return 1;
+    return 0;
+}
+
 size_t dp__loop_quiet(dp__team *team, dp__batch *batch)
 {
     double limit = QUIET_NS * dp__ticks_per_ns();
@@ -520,7 +542,9 @@ size_t dp__loop_quiet(dp__team *team, dp__batch *batch)
        items; a loop that turns out to be long is shared from there on. */
     dp__context saved = dp__here;
     dp__here = (dp__context){batch, &team->cancelling, 0};
-    size_t done = 0, step = (batch->n + QUIET_PART - 1) / QUIET_PART;
+    quiet here = {team, quiets};
+    quiets = &here;
+    size_t done = 0, step = (batch->n - 1) / QUIET_PART + 1;
     uint64_t start = dp__ticks(), spent = 0;
     while (done < batch->n && !dp__load_relaxed(&batch->stop)) {
         size_t end = batch->n - done < step ? batch->n : done + step;
@@ -530,6 +554,7 @@ size_t dp__loop_quiet(dp__team *team, dp__batch *batch)
         if ((double)spent > 2 * limit)
             break;
     }
+    quiets = here.outer;
     dp__here = saved;
     if (done < batch->n && dp__load_relaxed(&batch->stop)) {
         dp__store_relaxed(&batch->skipped, 1);

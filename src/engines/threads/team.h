@@ -64,12 +64,15 @@ struct dp__worker {
     _Alignas(DP__LINE) _Atomic(uint64_t) shared;
     /* Bit d is set while this worker's loop at depth d is open. Owner writes, thieves read. */
     _Atomic(uint32_t) open_loops;
-    /* Loops below this depth are older than the stolen work that the owner runs now. */
+    /* Loops below this depth, and slots below this index, are older than the foreign work that the
+       owner runs now, and no business of those who wait for that. */
     _Atomic(uint32_t) loop_floor;
+    _Atomic(uint32_t) slot_floor;
     /* Made on first use at each depth, then permanent: a late thief may still look at it. */
     _Atomic(dp__loop *) loops[DP__LOOP_DEPTH];
-    /* The worker that runs what the owner waits for, with a sequence number in the low bits. */
-    _Atomic(uintptr_t) waits_for;
+    /* The slot of the owner whose task was stolen and that it waits for; its state tells the thief.
+     */
+    _Atomic(dp_task_slot *) waits_for;
     /* Non-zero while the owner runs a root, so that asking it for work makes sense. */
     _Atomic(uint32_t) busy;
 

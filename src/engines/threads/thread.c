@@ -50,6 +50,13 @@ static int try_end(dp__worker *self, enum dp__parked why)
         dp__thread_should_end(team) || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team));
     if (end) {
         dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
+        /* A job that came while we were still counted as awake has woken nobody else. */
+        if (dp__inject_holds_any(team)) {
+            dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE);
+            end = 0;
+        }
+    }
+    if (end) {
         dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
         self->has_thread = 2;
     }
@@ -83,9 +90,13 @@ static int create_pthread(dp__worker *worker)
     if (team->stack_size > 0)
         pthread_attr_setstacksize(&attributes, team->stack_size);
 
-    /* Workers block every signal, so that the application's handlers run on its own threads. */
+    /* Workers block signals, so that the application's handlers run on its own threads; but not
+       those that a thread brings upon itself: blocked, they end the process and ask no handler. */
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
     sigset_t all, before;
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(&worker->thread, &attributes, thread_main, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

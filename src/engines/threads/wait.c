@@ -18,12 +18,16 @@ void dp__foreign_begin(dp__worker *self, dp__foreign *saved, dp__batch *batch)
 {
     saved->lent = dp__places_resume();
     saved->context = dp__here;
-    saved->floor = dp__load_relaxed(&self->loop_floor);
+    saved->loop_floor = dp__load_relaxed(&self->loop_floor);
+    saved->slot_floor = dp__load_relaxed(&self->slot_floor);
     saved->busy = dp__load_relaxed(&self->busy);
     dp__here.batch = batch;
     dp__here.halt = &self->team->cancelling;
     dp__here.lane = 0;
     dp__store_relaxed(&self->loop_floor, self->loop_depth);
+    dp__store_relaxed(&self->slot_floor, dp__deque_head_index(self));
+    /* What a frame beneath waits for is no part of this work. That wait puts its note back. */
+    dp__store_relaxed(&self->waits_for, NULL);
     dp__store_relaxed(&self->busy, 1);
     dp__deque_expect_thieves(self);
 }
@@ -31,16 +35,19 @@ void dp__foreign_begin(dp__worker *self, dp__foreign *saved, dp__batch *batch)
 void dp__foreign_end(dp__worker *self, const dp__foreign *saved)
 {
     dp__here = saved->context;
-    dp__store_relaxed(&self->loop_floor, saved->floor);
+    /* Release: a helper that reads a floor which has gone down finds, when it looks at its ticket
+       after that, that the work it was good for has ended. */
+    dp__store_release(&self->loop_floor, saved->loop_floor);
+    dp__store_release(&self->slot_floor, saved->slot_floor);
     dp__store_relaxed(&self->busy, saved->busy);
     dp__places_restore(saved->lent);
 }
 
 uintptr_t dp__note(dp__worker *self)
 {
-    /* Bit 0 keeps the note of a worker apart from 0, which stands for nobody. */
+    /* The two lowest bits are left to the state of a slot. */
     self->wait_sequence++;
-    return (uintptr_t)self | ((uintptr_t)self->wait_sequence << 1 & (DP_TASK_REGION - 1)) | 1;
+    return (uintptr_t)self | ((uintptr_t)self->wait_sequence << 2 & (DP_TASK_REGION - 1));
 }
 
 static int help_hop(dp__worker *self, dp__worker *victim, const dp__ticket *ticket, int hops)
@@ -54,11 +61,13 @@ static int help_hop(dp__worker *self, dp__worker *victim, const dp__ticket *tick
     }
     if (dp__load_relaxed(&victim->open_loops) && dp__loop_join(self, victim, ticket))
         return 1;
-    /* The victim may itself wait for somebody, whose work is then ours too. */
-    uintptr_t note = dp__load_acquire(&victim->waits_for);
-    if (note && hops < MAX_HOPS) {
-        dp__ticket next = {&victim->waits_for, UINTPTR_MAX, note, ticket};
-        if (help_hop(self, dp__note_worker(note), &next, hops + 1))
+    /* The victim may itself wait for somebody, whose work is then ours too. The ticket is the
+       state of the slot it waits for: its own note would still stand when that work has ended. */
+    dp_task_slot *awaited = dp__load_acquire(&victim->waits_for);
+    uintptr_t thief = awaited ? dp__load_acquire(&awaited->state) & ~DP__SLOT_FLAGS : 0;
+    if (thief && hops < MAX_HOPS) {
+        dp__ticket next = {&awaited->state, ~DP__SLOT_FLAGS, thief, ticket};
+        if (help_hop(self, dp__note_worker(thief), &next, hops + 1))
             return 1;
     } else if (!dp__deque_has_public(victim)) {
         dp__deque_ask(victim);
@@ -108,23 +117,18 @@ void dp__wait_end(dp__wait *wait)
 void dp__wait_stolen(dp__worker *self, dp_task_slot *slot)
 {
     dp__wait wait = {0};
-    uintptr_t noted = 0;
     for (;;) {
         /* Acquire: pairs with the thief's exchange to DONE; the result is visible. */
         uintptr_t state = dp__load_acquire(&slot->state);
         if (state & DP__SLOT_DONE)
             break;
-        dp__worker *thief = dp__note_worker(state);
+        uintptr_t thief = state & ~DP__SLOT_FLAGS;
         if (thief) {
-            if (!noted) {
-                noted = (uintptr_t)thief | (dp__note(self) & (DP_TASK_REGION - 1));
-                dp__store_release(&self->waits_for, noted);
-            }
-            dp__ticket ticket = {&slot->state, ~(DP_TASK_REGION - 1), (uintptr_t)thief, NULL};
-            if (dp__help(self, thief, &ticket)) {
+            /* On every round: whatever was helped with last has taken the note away. */
+            dp__store_release(&self->waits_for, slot);
+            dp__ticket ticket = {&slot->state, ~DP__SLOT_FLAGS, thief, NULL};
+            if (dp__help(self, dp__note_worker(thief), &ticket)) {
                 dp__wait_progress(&wait);
-                /* Helping may have waited too and left its own note behind. */
-                dp__store_release(&self->waits_for, noted);
                 continue;
             }
         }
@@ -137,6 +141,5 @@ void dp__wait_stolen(dp__worker *self, dp_task_slot *slot)
         dp__park(&self->parker, nap);
     }
     dp__wait_end(&wait);
-    if (noted)
-        dp__store_release(&self->waits_for, 0);
+    dp__store_release(&self->waits_for, NULL);
 }

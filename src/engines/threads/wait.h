@@ -14,7 +14,8 @@
 /* What a worker puts aside while it runs work that is not a call of its own frame. */
 typedef struct dp__foreign {
     dp__context context;
-    uint32_t floor;
+    uint32_t loop_floor;
+    uint32_t slot_floor;
     uint32_t busy;
     uint32_t lent;
 } dp__foreign;
