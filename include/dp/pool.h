@@ -18,7 +18,8 @@
  *  - Every verb returns #DP_EINVAL for a NULL function or a needed NULL array, #DP_EOVERFLOW when
  *    n times an item size exceeds SIZE_MAX, #DP_ECLOSED on a pool that was closed, #DP_EFORKED on
  *    a pool made before this process was forked, #DP_ENOMEM when memory ran out before any item
- *    was started, and, when items failed, #DP_ETASK or #DP_ECANCELLED by the error policy.
+ *    was started, or when more than 1024 threads from outside are in the pool at once, and, when
+ * items failed, #DP_ETASK or #DP_ECANCELLED by the error policy.
  */
 
 #include <stddef.h>
@@ -349,8 +350,9 @@ DP_API int dp_cancelled(void);
 
 /**
  * The lane of the current loop or map call: a small number from 0 to dp_pool_lanes() - 1, held by
- * no other thread in the same call at the same time. Index per-thread scratch memory with it. 0
- * outside a loop.
+ * no other thread in the same call at the same time. Index per-thread scratch memory with it. Ask
+ * in the item or range function itself: a task that it forks may run on a thread without a lane in
+ * this call, and is told 0. 0 outside a loop.
  */
 DP_API int dp_lane(void);
 

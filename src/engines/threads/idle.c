@@ -35,7 +35,7 @@ static dp__worker *claim_parked(dp__team *team, int except_cpu)
         while (mask) {
             uint32_t bit = (uint32_t)__builtin_ctzll(mask);
             uint64_t one = UINT64_C(1) << bit;
-            dp__worker *worker = dp__load_relaxed(&team->threads[i * 64 + bit]);
+            dp__worker *worker = dp__load_acquire(&team->threads[i * 64 + bit]);
             if (except_cpu >= 0 && worker->cpu == except_cpu)
                 mask &= ~one;
             else if (dp__fetch_and_acq_rel(&team->parked[i], ~one) & one)
@@ -179,12 +179,19 @@ enum dp__parked dp__idle_park(dp__worker *self)
 /* How deep the calling thread has lent its places. */
 static _Thread_local uint32_t lent_depth;
 
+/* Leaves a place without looking who could use it: the caller will look for work itself again. */
+static void give_up(dp__worker *self)
+{
+    dp__store_relaxed(&self->busy, 0);
+    dp__fetch_add_acq_rel(&self->team->idle, self->is_guest ? DP__IDLE_LENT : 0 - DP__IDLE_AWAKE);
+}
+
 static void lend(dp__worker *self)
 {
     dp__team *team = self->team;
-    /* A request could not be answered before we are back. */
+    /* A request could not be answered before we are back, so all is given now and nobody asks. */
     dp__deque_publish_all(self);
-    dp__fetch_add_acq_rel(&team->idle, self->is_guest ? DP__IDLE_LENT : 0 - DP__IDLE_AWAKE);
+    give_up(self);
     if (dp__inject_holds_any(team))
         dp__idle_wake(team, DP__WAKE_QUEUE);
     else if (dp__search_sees_work(team, NULL))
@@ -194,6 +201,8 @@ static void lend(dp__worker *self)
 
 static void take_back(dp__worker *self)
 {
+    dp__store_relaxed(&self->busy, 1);
+    dp__deque_expect_thieves(self);
     dp__fetch_add_acq_rel(&self->team->idle, self->is_guest ? 0 - DP__IDLE_LENT : DP__IDLE_AWAKE);
 }
 
@@ -236,7 +245,7 @@ void dp__places_restore(uint32_t depth)
     /* A task that forgot dp_blocking_end() leaves a place lent that is not its own to lend. */
     dp__places_resume();
     if (depth > 0) {
-        for_each_place(lend);
+        for_each_place(give_up);
         lent_depth = depth;
     }
 }

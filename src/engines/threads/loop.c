@@ -425,7 +425,7 @@ static int worth_waking(dp__worker *self, double ticks)
     uint64_t now = dp__ticks();
     if (now - self->loop_end > (uint64_t)(200000 * per_ns))
         self->loop_debt = 0;
-    self->loop_debt += (uint64_t)ticks;
+    self->loop_debt += (uint64_t)(ticks < 1e15 ? ticks : 1e15);
     if ((double)self->loop_debt < WORTH_WAKING_NS * per_ns)
         return 0;
     self->loop_debt = 0;

@@ -74,8 +74,10 @@ int dp__team_create(dp__team **out, const dp_pool_options *options, unsigned wor
 int dp__team_resize(dp__team *team, unsigned workers)
 {
     uint32_t before = dp__load_relaxed(&team->target);
+    dp__lock_acquire(&team->lock);
     if (workers + team->max_spares > dp__load_relaxed(&team->lanes))
         dp__store_relaxed(&team->lanes, workers + team->max_spares);
+    dp__lock_release(&team->lock);
     dp__store_release(&team->target, workers);
     int code = dp__thread_start(team, workers);
     if (code)

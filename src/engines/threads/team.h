@@ -101,7 +101,7 @@ struct dp__worker {
 
 /* What items of one function cost, so that short loops need not wake anybody. */
 typedef struct dp__cost {
-    _Atomic(uint64_t) entry; /* Upper half: hash of the key. Lower half: picoseconds per item. */
+    _Atomic(uint64_t) entry; /* Upper half: hash of the key. Lower half: 1/1024 ticks per item. */
 } dp__cost;
 
 struct dp__team {
