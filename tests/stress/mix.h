@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_TESTS_STRESS_MIX_H
+#define DP_TESTS_STRESS_MIX_H
+
+/*
+ * One round of everything, each result checked: for programs whose subject is what happens around
+ * the work, such as signals, forks of the process or changes of the pool's size.
+ */
+
+#include "stress.h"
+
+#define MIX_ITEMS 700
+
+DP_TASK(uint64_t, mix_fib, (unsigned, n))
+{
+    if (n < 2)
+        return n;
+    DP_FORK(mix_fib, n - 1);
+    uint64_t b = DP_CALL(mix_fib, n - 2);
+    return b + DP_JOIN(mix_fib);
+}
+
+static inline uint64_t mix_serial_fib(unsigned n)
+{
+    uint64_t a = 0, b = 1;
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t next = a + b;
+        a = b;
+        b = next;
+    }
+    return a;
+}
+
+static inline void mix_forks(dp_pool *pool, uint64_t *random)
+{
+    unsigned n = 5 + (unsigned)stress_below(random, 14);
+    CHECK_EQUAL(DP_RUN(pool, mix_fib, n), mix_serial_fib(n));
+}
+
+static inline int mix_hit_range(size_t begin, size_t end, void *context)
+{
+    unsigned char *hits = context;
+    for (size_t i = begin; i < end; i++)
+        hits[i]++;
+    return 0;
+}
+
+/* Every index exactly once. The counters are not atomic: a double run is also a race. */
+static inline void mix_loop(dp_pool *pool, uint64_t *random)
+{
+    unsigned char hits[MIX_ITEMS] = {0};
+    size_t n = stress_below(random, MIX_ITEMS + 1);
+    dp_options options = {.chunk = stress_below(random, 4) == 0 ? stress_below(random, 30) : 0};
+    CHECK_EQUAL(dp_pool_for(pool, mix_hit_range, hits, 0, n, &options), 0);
+    for (size_t i = 0; i < MIX_ITEMS; i++)
+        CHECK_EQUAL(hits[i], i < n);
+}
+
+static inline int mix_fail_some(void *out, const void *in, void *context)
+{
+    ++*(unsigned char *)out;
+    stress_spin(20);
+    return *(const int *)in == *(int *)context ? 7 : 0;
+}
+
+/* One item fails. No item runs twice, and the status tells which ones ran. */
+static inline void mix_failure(dp_pool *pool, uint64_t *random)
+{
+    unsigned char hits[MIX_ITEMS] = {0};
+    int in[MIX_ITEMS], status[MIX_ITEMS];
+    int n = 1 + (int)stress_below(random, MIX_ITEMS);
+    int bad = (int)stress_below(random, (uint64_t)n);
+    dp_error error;
+    dp_options options = {.on_error = (dp_error_policy)stress_below(random, 3),
+                          .status = status,
+                          .error = &error,
+                          .context = &bad};
+    for (int i = 0; i < n; i++)
+        in[i] = i;
+    int code = dp_pool_map(pool, mix_fail_some, in, sizeof in[0], hits, 1, (size_t)n, &options);
+    int collect = options.on_error == DP_ERRORS_COLLECT;
+    CHECK_EQUAL(code, collect ? 0 : DP_ETASK);
+    CHECK_EQUAL(error.code, code);
+    CHECK_EQUAL(error.item, collect ? DP_NO_ITEM : (size_t)bad);
+    for (int i = 0; i < n; i++) {
+        int ran = status[i] != DP_ECANCELLED;
+        CHECK_EQUAL(hits[i], ran);
+        CHECK_EQUAL(status[i], i == bad ? 7 : ran ? 0 : DP_ECANCELLED);
+        CHECK(ran || options.on_error == DP_ERRORS_STOP);
+    }
+}
+
+static inline int mix_fold(void *accumulator, size_t begin, size_t end, void *context)
+{
+    (void)context;
+    for (size_t i = begin; i < end; i++)
+        *(uint64_t *)accumulator += i;
+    return 0;
+}
+
+static inline void mix_add(void *accumulator, const void *other, void *context)
+{
+    (void)context;
+    *(uint64_t *)accumulator += *(const uint64_t *)other;
+}
+
+static inline void mix_reduce(dp_pool *pool, uint64_t *random)
+{
+    uint64_t zero = 0, sum = 1, n = stress_below(random, 20000);
+    dp_options options = {.deterministic = (int)stress_below(random, 2)};
+    CHECK_EQUAL(
+        dp_pool_reduce(pool, mix_fold, NULL, 0, n, mix_add, &zero, &sum, sizeof sum, &options), 0);
+    CHECK_EQUAL(sum, n == 0 ? 0 : n * (n - 1) / 2);
+}
+
+static inline int mix_double(void *out, const void *in, void *context)
+{
+    (void)context;
+    *(uint64_t *)out = *(const uint64_t *)in * 2;
+    return 0;
+}
+
+static inline void mix_futures(dp_pool *pool, uint64_t *random)
+{
+    enum { COUNT = 8 };
+    dp_future *futures[COUNT];
+    uint64_t results[COUNT];
+    for (uint64_t i = 0; i < COUNT; i++)
+        CHECK_EQUAL(
+            dp_pool_apply_async(pool, mix_double, &i, sizeof i, NULL, sizeof i, NULL, &futures[i]),
+            0);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        if (stress_below(random, 2))
+            CHECK_EQUAL(dp_future_wait(futures[i], STRESS_DEADLINE), 0);
+        CHECK_EQUAL(dp_future_get(futures[i], &results[i], sizeof results[i]), 0);
+        CHECK_EQUAL(results[i], 2 * i);
+        dp_future_release(futures[i]);
+    }
+}
+
+/* One random piece of work, inside a task or outside. */
+static inline void mix_one(dp_pool *pool, uint64_t *random)
+{
+    switch (stress_below(random, 5)) {
+    case 0:
+        mix_forks(pool, random);
+        break;
+    case 1:
+        mix_loop(pool, random);
+        break;
+    case 2:
+        mix_failure(pool, random);
+        break;
+    case 3:
+        mix_reduce(pool, random);
+        break;
+    default:
+        mix_futures(pool, random);
+        break;
+    }
+}
+
+typedef struct mix_job {
+    dp_pool *pool;
+    uint64_t seed;
+    double end;
+    _Atomic(int) stop;
+} mix_job;
+
+/* A thread's work: mixes until the time is over or somebody says stop. */
+static inline void mix_thread(unsigned index, void *context)
+{
+    mix_job *job = context;
+    uint64_t random = job->seed + index * UINT64_C(0x1000003);
+    do {
+        mix_one(job->pool, &random);
+        stress_dawdle(&random);
+    } while (stress_now() < job->end && !atomic_load(&job->stop));
+}
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A thousand signals a second, whose handler interrupts system calls: nothing is lost, and the
+ * handler never runs on a thread of the pool.
+ */
+#include "mix.h"
+
+#include <signal.h>
+#include <sys/time.h>
+
+static _Thread_local volatile sig_atomic_t is_ours;
+static _Atomic(unsigned) caught, strayed;
+
+static void on_alarm(int number)
+{
+    (void)number;
+    atomic_fetch_add_explicit(&caught, 1, memory_order_relaxed);
+    if (!is_ours)
+        atomic_fetch_add_explicit(&strayed, 1, memory_order_relaxed);
+}
+
+static void user(unsigned index, void *context)
+{
+    is_ours = 1;
+    mix_thread(index, context);
+}
+
+int main(void)
+{
+    struct sigaction action;
+    struct itimerval thousandth = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+    is_ours = 1;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_alarm; /* Without SA_RESTART. */
+    CHECK_EQUAL(sigaction(SIGALRM, &action, NULL), 0);
+    CHECK_EQUAL(setitimer(ITIMER_REAL, &thousandth, NULL), 0);
+
+    double end = stress_end(1);
+    do {
+        mix_job job = {stress_pool(3), stress_seed(), stress_now() + 0.3, 0};
+        /* The main thread waits here with a limit that signals must not cut short or stretch. */
+        double before = stress_now();
+        CHECK_EQUAL(dp_pool_close(job.pool), 0);
+        CHECK_EQUAL(dp_pool_join(job.pool, STRESS_DEADLINE), 0);
+        CHECK(stress_now() - before < STRESS_DEADLINE / 2);
+        stress_destroy(job.pool);
+
+        job.pool = stress_pool(3);
+        stress_thread threads[2];
+        for (unsigned i = 0; i < 2; i++)
+            stress_start(&threads[i], user, i, &job);
+        for (unsigned i = 0; i < 2; i++)
+            stress_join(&threads[i]);
+        stress_destroy(job.pool);
+    } while (stress_now() < end);
+
+    CHECK_EQUAL(setitimer(ITIMER_REAL, &never, NULL), 0);
+    CHECK(atomic_load(&caught) > 100);
+    /* A thread that was just created may still be on its way to is_ours = 1; the pool's threads
+       would take a good part of all. */
+    CHECK(atomic_load(&strayed) < 10 + atomic_load(&caught) / 20);
+    return 0;
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_TESTS_STRESS_H
+#define DP_TESTS_STRESS_H
+
+/*
+ * What every stress program needs. They are plain programs, because Criterion does not start under
+ * ThreadSanitizer: 0 is success, 1 a failure, 77 that this machine cannot run the test. Each part
+ * runs rounds until its time is over; DP_TEST_LONG=1 makes the time twenty times as long, and
+ * DP_TEST_SECONDS=N sets it for the whole program.
+ */
+
+#include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <dp/dp.h>
+
+#if defined(__SANITIZE_THREAD__)
+#    define STRESS_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#    define STRESS_ASAN 1
+#elif defined(__has_feature)
+#    if __has_feature(thread_sanitizer)
+#        define STRESS_TSAN 1
+#    elif __has_feature(address_sanitizer)
+#        define STRESS_ASAN 1
+#    endif
+#endif
+#ifndef STRESS_TSAN
+#    define STRESS_TSAN 0
+#endif
+#ifndef STRESS_ASAN
+#    define STRESS_ASAN 0
+#endif
+
+/* Ends the program with a message unless the condition holds. */
+#define CHECK(condition)                                                              \
+    do {                                                                              \
+        if (!(condition)) {                                                           \
+            fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+            _exit(1);                                                                 \
+        }                                                                             \
+    } while (0)
+
+/* Ends the program unless the two integers are equal, and shows both. */
+#define CHECK_EQUAL(got, want) \
+    stress_check_equal(__FILE__, __LINE__, #got, (long long)(got), (long long)(want))
+
+static inline void stress_check_equal(const char *file, int line, const char *what, long long got,
+                                      long long want)
+{
+    if (got != want) {
+        fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", file, line, what, got, want);
+        _exit(1);
+    }
+}
+
+/* ---- Time ---- */
+
+static inline double stress_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* The moment at which a part that should take this share of a few seconds ends. */
+static inline double stress_end(double share)
+{
+    const char *seconds = getenv("DP_TEST_SECONDS");
+    const char *is_long = getenv("DP_TEST_LONG");
+    double total = 3;
+    if (is_long && strcmp(is_long, "1") == 0)
+        total = 60;
+    if (seconds && atof(seconds) > 0)
+        total = atof(seconds);
+    return stress_now() + total * share;
+}
+
+/* A limit for things that must happen: far beyond what a busy machine or a sanitizer needs. */
+#define STRESS_DEADLINE 60.0
+
+/* ---- Chance ---- */
+
+/* splitmix64 (Steele, Lea and Flood, 2014). */
+static inline uint64_t stress_random(uint64_t *state)
+{
+    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static inline uint64_t stress_below(uint64_t *state, uint64_t bound)
+{
+    return stress_random(state) % bound;
+}
+
+/* A different seed for each run, shown when a test fails is not worth the noise: races do not
+   repeat by their seed. */
+static inline uint64_t stress_seed(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000007u + (uint64_t)now.tv_nsec;
+}
+
+static inline void stress_spin(uint64_t turns)
+{
+    static _Atomic(unsigned) sink;
+    for (uint64_t i = 0; i < turns; i++)
+        atomic_fetch_add_explicit(&sink, 0, memory_order_relaxed);
+}
+
+/* Lets a random short time pass: none, a spin of up to some hundred microseconds, or a yield. */
+static inline void stress_dawdle(uint64_t *state)
+{
+    uint64_t dice = stress_below(state, 8);
+    if (dice == 0)
+        sched_yield();
+    else if (dice < 4)
+        stress_spin(stress_below(state, UINT64_C(1) << stress_below(state, 15)));
+}
+
+/* ---- What the process holds ---- */
+
+static inline int stress_entries(const char *path)
+{
+    int count = 0;
+    DIR *directory = opendir(path);
+    CHECK(directory);
+    while (readdir(directory))
+        count++;
+    closedir(directory);
+    return count - 2;
+}
+
+static inline int stress_threads(void)
+{
+    return stress_entries("/proc/self/task");
+}
+
+static inline int stress_descriptors(void)
+{
+    return stress_entries("/proc/self/fd") - 1;
+}
+
+static inline long stress_rss_kib(void)
+{
+    long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file && fscanf(file, "%*d %ld", &pages) == 1);
+    fclose(file);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+/* Waits until at most so many threads are left; a thread that was joined may show for a moment. */
+static inline void stress_expect_threads(int most)
+{
+    double deadline = stress_now() + STRESS_DEADLINE;
+    while (stress_threads() > most) {
+        CHECK(stress_now() < deadline);
+        usleep(500);
+    }
+}
+
+/* Whether every thread of the process but this one sleeps in the kernel. */
+static inline int stress_others_sleep(void)
+{
+    char own[32], path[64], line[256];
+    struct dirent *entry;
+    int asleep = 1;
+    DIR *tasks = opendir("/proc/self/task");
+    CHECK(tasks);
+    ssize_t length = readlink("/proc/thread-self", path, sizeof path - 1);
+    CHECK(length > 0);
+    path[length] = '\0';
+    snprintf(own, sizeof own, "%s", strrchr(path, '/') + 1);
+    while (asleep && (entry = readdir(tasks))) {
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, own) == 0)
+            continue;
+        snprintf(path, sizeof path, "/proc/self/task/%.16s/stat", entry->d_name);
+        FILE *file = fopen(path, "r");
+        if (!file)
+            continue;
+        if (fgets(line, sizeof line, file)) {
+            const char *bracket = strrchr(line, ')');
+            asleep = bracket && bracket[2] == 'S';
+        }
+        fclose(file);
+    }
+    closedir(tasks);
+    return asleep;
+}
+
+/* ---- Threads of the application ---- */
+
+typedef void (*stress_fn)(unsigned index, void *context);
+
+typedef struct stress_thread {
+    pthread_t thread;
+    stress_fn f;
+    unsigned index;
+    void *context;
+} stress_thread;
+
+static inline void *stress_thread_main(void *argument)
+{
+    stress_thread *self = argument;
+    self->f(self->index, self->context);
+    return NULL;
+}
+
+static inline void stress_start(stress_thread *thread, stress_fn f, unsigned index, void *context)
+{
+    thread->f = f;
+    thread->index = index;
+    thread->context = context;
+    CHECK_EQUAL(pthread_create(&thread->thread, NULL, stress_thread_main, thread), 0);
+}
+
+static inline void stress_join(stress_thread *thread)
+{
+    CHECK_EQUAL(pthread_join(thread->thread, NULL), 0);
+}
+
+/* Calls f(0, context) ... f(count - 1, context), each on a thread of its own, at the same time. */
+static inline void stress_together(unsigned count, stress_fn f, void *context)
+{
+    stress_thread *threads = calloc(count, sizeof *threads);
+    CHECK(threads);
+    for (unsigned i = 0; i < count; i++)
+        stress_start(&threads[i], f, i, context);
+    for (unsigned i = 0; i < count; i++)
+        stress_join(&threads[i]);
+    free(threads);
+}
+
+static inline void stress_thread_nothing(unsigned index, void *context)
+{
+    (void)index;
+    (void)context;
+}
+
+/* How many threads there are when no pool has any. ThreadSanitizer starts a thread of its own
+   together with the first one of the program. */
+static inline int stress_threads_before(void)
+{
+    stress_together(1, stress_thread_nothing, NULL);
+    usleep(20000); /* A thread that was joined may show for a moment. */
+    return stress_threads();
+}
+
+/* ---- Pools ---- */
+
+static inline dp_pool *stress_pool(int workers)
+{
+    dp_pool_options options = {.workers = workers};
+    dp_pool *pool = NULL;
+    CHECK_EQUAL(dp_pool_create(&pool, &options), 0);
+    return pool;
+}
+
+static inline void stress_destroy(dp_pool *pool)
+{
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+}
+
+#endif

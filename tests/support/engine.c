@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <dp/error.h>
+#include <dp/future.h>
+
+#include "support/sync.h"
+
+dp_engine engine_under_test(void)
+{
+    const char *name = getenv("DP_TEST_ENGINE");
+    if (!name || strcmp(name, "threads") == 0)
+        return DP_ENGINE_THREADS;
+    if (strcmp(name, "serial") == 0)
+        return DP_ENGINE_SERIAL;
+    fprintf(stderr, "DP_TEST_ENGINE names no engine: %s\n", name);
+    abort();
+}
+
+int is_serial(void)
+{
+    return engine_under_test() == DP_ENGINE_SERIAL;
+}
+
+dp_pool_options pool_options(int workers)
+{
+    dp_pool_options options;
+    memset(&options, 0, sizeof options);
+    options.engine = engine_under_test();
+    options.workers = workers;
+    return options;
+}
+
+dp_pool *new_pool_with(const dp_pool_options *options)
+{
+    dp_pool *pool;
+    int code = dp_pool_create(&pool, options);
+    if (code) {
+        fprintf(stderr, "no pool for the test: %s\n", dp_errname(code));
+        abort();
+    }
+    return pool;
+}
+
+dp_pool *new_pool(int workers)
+{
+    dp_pool_options options = pool_options(workers);
+    return new_pool_with(&options);
+}
+
+void end_pool(dp_pool *pool)
+{
+    int code = dp_pool_destroy(pool);
+    if (code) {
+        fprintf(stderr, "the pool of the test cannot be destroyed: %s\n", dp_errname(code));
+        abort();
+    }
+}
+
+static int hold(void *out, const void *in, void *context)
+{
+    const occupation *o = context;
+    (void)out, (void)in;
+    counter_add(o->entered, 1);
+    counter_wait(o->gate, 1);
+    return 0;
+}
+
+dp_future *occupy_worker(dp_pool *pool, occupation *how)
+{
+    int before = counter_get(how->entered);
+    dp_options options;
+    dp_future *future;
+    memset(&options, 0, sizeof options);
+    options.context = how;
+    int code = dp_pool_apply_async(pool, hold, NULL, 0, NULL, 0, &options, &future);
+    if (code) {
+        fprintf(stderr, "no job for the test: %s\n", dp_errname(code));
+        abort();
+    }
+    counter_wait(how->entered, before + 1);
+    return future;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_TEST_ENGINE_H
+#define DP_TEST_ENGINE_H
+
+#include <dp/pool.h>
+
+/* The engine under test, from the environment variable DP_TEST_ENGINE: threads, which is the
+   default, or serial. */
+dp_engine engine_under_test(void);
+int is_serial(void);
+
+/* Options for a pool of that engine. */
+dp_pool_options pool_options(int workers);
+
+/* A pool of that engine. Ends the process with a message if there is none to be had. */
+dp_pool *new_pool(int workers);
+dp_pool *new_pool_with(const dp_pool_options *options);
+
+/* Destroys a pool and ends the process with a message if that fails. */
+void end_pool(dp_pool *pool);
+
+/* Keeps one worker of the pool busy until the counter `gate` reaches 1. The job adds 1 to `entered`
+   when it has begun. Only for engines that have workers of their own. */
+typedef struct occupation {
+    struct counter *entered;
+    struct counter *gate;
+} occupation;
+
+dp_future *occupy_worker(dp_pool *pool, occupation *how);
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support/verbs.h"
+
+#include <stdatomic.h>
+
+#include <dp/dp.h>
+
+static atomic_size_t items;
+
+size_t verb_items(void)
+{
+    return atomic_load(&items);
+}
+
+static int element(void *out, const void *in, void *context)
+{
+    (void)context;
+    atomic_fetch_add(&items, 1);
+    *(int *)out = *(const int *)in + 1;
+    return 0;
+}
+
+static int row(void *out, const void *const *in, void *context)
+{
+    return element(out, in[0], context);
+}
+
+static int range(size_t begin, size_t end, void *context)
+{
+    (void)context;
+    atomic_fetch_add(&items, end - begin);
+    return 0;
+}
+
+static int fold(void *accumulator, size_t begin, size_t end, void *context)
+{
+    *(size_t *)accumulator += end - begin;
+    return range(begin, end, context);
+}
+
+static void combine(void *accumulator, const void *other, void *context)
+{
+    (void)context;
+    *(size_t *)accumulator += *(const size_t *)other;
+}
+
+DP_TASK(int, one_task, (int, x))
+{
+    atomic_fetch_add(&items, 1);
+    return x + 1;
+}
+
+static int finish(int code, dp_future *future)
+{
+    if (code)
+        return future ? DP_EIO : code;
+    code = dp_future_get(future, NULL, 0);
+    dp_future_release(future);
+    return code;
+}
+
+/* A future that a failed call must have set to NULL. */
+#define UNSET ((dp_future *)(void *)&items)
+
+static const int in[VERB_MAX];
+static const size_t zero;
+static const dp_column column = {in, sizeof(int), sizeof(int)};
+
+static int call_map(dp_pool *pool, size_t n)
+{
+    int out[VERB_MAX];
+    return dp_pool_map(pool, element, in, sizeof(int), out, sizeof(int), n, NULL);
+}
+
+static int call_map_async(dp_pool *pool, size_t n)
+{
+    int out[VERB_MAX];
+    dp_future *future = UNSET;
+    int code =
+        dp_pool_map_async(pool, element, in, sizeof(int), out, sizeof(int), n, NULL, &future);
+    return finish(code, future);
+}
+
+static int call_starmap(dp_pool *pool, size_t n)
+{
+    int out[VERB_MAX];
+    return dp_pool_starmap(pool, row, &column, 1, out, sizeof(int), n, NULL);
+}
+
+static int call_starmap_async(dp_pool *pool, size_t n)
+{
+    int out[VERB_MAX];
+    dp_future *future = UNSET;
+    int code = dp_pool_starmap_async(pool, row, &column, 1, out, sizeof(int), n, NULL, &future);
+    return finish(code, future);
+}
+
+static int call_apply(dp_pool *pool, size_t n)
+{
+    int out;
+    (void)n;
+    return dp_pool_apply(pool, element, in, sizeof(int), &out, sizeof out, NULL);
+}
+
+static int call_apply_async(dp_pool *pool, size_t n)
+{
+    int out;
+    dp_future *future = UNSET;
+    (void)n;
+    int code = dp_pool_apply_async(pool, element, in, sizeof(int), &out, sizeof out, NULL, &future);
+    return finish(code, future);
+}
+
+static int call_for(dp_pool *pool, size_t n)
+{
+    return dp_pool_for(pool, range, NULL, 0, n, NULL);
+}
+
+static int call_for_async(dp_pool *pool, size_t n)
+{
+    dp_future *future = UNSET;
+    int code = dp_pool_for_async(pool, range, NULL, 0, n, NULL, &future);
+    return finish(code, future);
+}
+
+static int call_reduce(dp_pool *pool, size_t n)
+{
+    size_t sum;
+    return dp_pool_reduce(pool, fold, NULL, 0, n, combine, &zero, &sum, sizeof sum, NULL);
+}
+
+static int call_reduce_async(dp_pool *pool, size_t n)
+{
+    size_t sum;
+    dp_future *future = UNSET;
+    int code = dp_pool_reduce_async(pool, fold, NULL, 0, n, combine, &zero, &sum, sizeof sum, NULL,
+                                    &future);
+    return finish(code, future);
+}
+
+static int call_task(dp_pool *pool, size_t n)
+{
+    int result;
+    (void)n;
+    return DP_RUN_INTO(&result, pool, one_task, 1);
+}
+
+const verb verbs[] = {
+    {"map", 1, call_map},          {"map_async", 1, call_map_async},
+    {"starmap", 1, call_starmap},  {"starmap_async", 1, call_starmap_async},
+    {"apply", 0, call_apply},      {"apply_async", 0, call_apply_async},
+    {"for", 1, call_for},          {"for_async", 1, call_for_async},
+    {"reduce", 1, call_reduce},    {"reduce_async", 1, call_reduce_async},
+    {"DP_RUN_INTO", 0, call_task},
+};
+
+const size_t nverbs = sizeof verbs / sizeof verbs[0];
