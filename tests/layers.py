@@ -63,8 +63,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^">]+)[">]', re.MULTILINE)
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 # All that the public headers may take from outside: headers of the C and C++ standards.
 STANDARD = {
-    "atomic", "cstddef", "cstdint", "limits.h", "stdalign.h", "stdatomic.h", "stdbool.h", "stddef.h",
-    "stdint.h", "stdlib.h", "string.h", "time.h",
+    "atomic", "cstddef", "cstdint", "limits.h", "stdalign.h", "stdatomic.h", "stdbool.h",
+    "stddef.h", "stdint.h", "stdlib.h", "string.h", "time.h",
 }
 
 

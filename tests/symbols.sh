@@ -9,9 +9,10 @@ library=$1
 headers=$(cd "$(dirname "$0")/../include/dp" && pwd)
 
 # A declaration may be longer than a line; the name stands before the first bracket.
-declared=$(cat "$headers"/*.h | sed '/^#/d' | tr '\n' ' ' | grep -oE '(DP_API|DP_TASK_INLINE) [^(;]*\(' |
-    grep -oE 'dp_[a-z0-9_]+\($' | tr -d '(' | sort -u)
-exported=$(nm -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u)
+declared=$(cat "$headers"/*.h | sed '/^#/d' | tr '\n' ' ' |
+    grep -oE '(DP_API|DP_TASK_INLINE) [^(;]*\(' | grep -oE 'dp_[a-z0-9_]+\($' | tr -d '(' | sort -u)
+exported=$(nm -D --defined-only "$library" |
+    awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort -u)
 
 if [ -z "$declared" ] || [ "$declared" != "$exported" ]; then
     echo "Declared with DP_API (<) and exported (>) differ:"

@@ -31,6 +31,9 @@ struct dp__batch {
        it carries no data. */
     _Atomic(uint32_t) stop;
 
+    /* The batch whose item made this synchronous call, or NULL. */
+    const dp__batch *outer;
+
     /* Set, relaxed, by whoever leaves an item unrun; read when all ranges have returned. */
     _Atomic(uint32_t) skipped;
 };

@@ -29,7 +29,8 @@ static dp__call new_call(void (*range)(dp__batch *, size_t, size_t), size_t n, c
 static int run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
     dp__call_clear_status(call);
-    int code = call->batch.n > 0 ? pool->engine->run(pool->state, &call->batch) : 0;
+    call->batch.outer = dp__here.batch;
+    int code = pool->engine->run(pool->state, &call->batch);
     if (code)
         call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
     else

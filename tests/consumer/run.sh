@@ -67,13 +67,13 @@ quietly pkg-config --exact-version="$(sed -n 's/^Version: //p' "$PKG_CONFIG_PATH
 read -ra flags <<<"$(pkg-config --cflags dp)"
 read -ra shared_libs <<<"$(pkg-config --libs dp)"
 read -ra static_libs <<<"$(pkg-config --static --libs dp | sed 's/-ldp /-l:libdp.a /')"
-warnings=(-O2 -Wall -Wextra -Wpedantic -Werror)
+flags+=(-O2 -Wall -Wextra -Wpedantic -Werror)
 for kind in shared static; do
     libs=("${shared_libs[@]}")
     [ $kind = shared ] || libs=("${static_libs[@]}")
-    quietly "$CC" -std=c11 "${warnings[@]}" "${flags[@]}" "$here/main.c" -o "$work/c" "${libs[@]}"
+    quietly "$CC" -std=c11 "${flags[@]}" "$here/main.c" -o "$work/c" "${libs[@]}"
     check pkg-config $kind "$work/c"
-    quietly "$CXX" -std=c++17 "${warnings[@]}" "${flags[@]}" "$here/main.cpp" -o "$work/cxx" "${libs[@]}"
+    quietly "$CXX" -std=c++17 "${flags[@]}" "$here/main.cpp" -o "$work/cxx" "${libs[@]}"
     check pkg-config $kind "$work/cxx"
 done
 

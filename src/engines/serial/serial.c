@@ -139,8 +139,10 @@ static void close_engine(void *state)
 static int stop(void *state, enum dp__stop how, int64_t deadline)
 {
     serial *engine = state;
-    if (how == DP__STOP_CANCEL)
+    if (how == DP__STOP_CANCEL) {
         dp__store_relaxed(&engine->cancelling, 1);
+        dp__store_relaxed(&engine->team->cancelling, 1);
+    }
     /* Calls of other threads end by themselves; there is nobody to tell us. */
     while (dp__load_acquire(&engine->calls) > 0) {
         int64_t now = dp__now_ns();

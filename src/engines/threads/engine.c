@@ -25,7 +25,7 @@ static int is_foreign(const dp__team *team)
 
 static int inside(void *state)
 {
-    return dp__worker_in(state) || dp__loop_is_quiet_in(state);
+    return dp__worker_in(state) || dp__is_marked(state);
 }
 
 static int run(void *state, dp__batch *batch)
@@ -37,6 +37,8 @@ static int run(void *state, dp__batch *batch)
     int within = inside(team);
     if (dp__load_acquire(&team->closed) && !within)
         return DP_ECLOSED;
+    if (batch->n == 0)
+        return 0;
     size_t done = dp__loop_quiet(team, batch);
     if (done == batch->n)
         return 0;

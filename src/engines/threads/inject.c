@@ -116,9 +116,12 @@ void dp__inject_drop_all(dp__team *team)
     dp__store_release(&team->taken_count, dp__load_relaxed(&team->brought_count));
     dp__lock_release(&team->bring_lock);
     dp__lock_release(&team->take_lock);
-    /* Callbacks run in here, so no lock may be held. */
+    /* Callbacks run in here, so no lock may be held, and the team must not go away. */
+    dp__mark here = {team, dp__marks};
+    dp__marks = &here;
     drop(older);
     drop(newer);
+    dp__marks = here.outer;
 }
 
 void dp__inject_close(dp__team *team)
@@ -132,6 +135,10 @@ int dp__inject_is_inside(const dp__job *job)
 {
     for (const dp__presence *p = dp__present; p; p = p->outer)
         if (p->job == job)
+            return 1;
+    /* Or as one of several in a loop of the job, or in a loop inside that. */
+    for (const dp__batch *batch = dp__here.batch; batch; batch = batch->outer)
+        if (batch == job->batch)
             return 1;
     return 0;
 }

@@ -157,13 +157,27 @@ static int take_half(share *my)
     return 0;
 }
 
+/* Runs items in pieces of at most a chunk: a unit may hold more, when there are too many items for
+   32 bits. */
+static void run_pieces(dp__loop *loop, size_t from, size_t to)
+{
+    dp__batch *batch = loop->batch;
+    size_t step = batch->chunk > 0 && batch->chunk < to - from ? batch->chunk : to - from;
+    for (; to - from > step && !must_stop(loop); from += step)
+        batch->range(batch, from, from + step);
+    if (to - from <= step)
+        batch->range(batch, from, to);
+    else
+        dp__store_relaxed(&batch->skipped, 1);
+}
+
 static void run_block(share *my, uint32_t begin, uint32_t end)
 {
     dp__loop *loop = my->loop;
     dp__batch *batch = loop->batch;
     size_t from = loop->first + begin * loop->unit;
     size_t left = (batch->n - from) / loop->unit;
-    batch->range(batch, from, left < end - begin ? batch->n : from + (end - begin) * loop->unit);
+    run_pieces(loop, from, left < end - begin ? batch->n : from + (end - begin) * loop->unit);
     uint64_t now = dp__ticks();
     my->ticks = (double)(now - my->started) / (end - begin);
     my->spent += now - my->started;
@@ -516,22 +530,6 @@ void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first)
 #define QUIET_NS   8000
 #define QUIET_PART 8
 
-/* The quiet loops that the calling thread is inside of: it is no worker there, but it is inside. */
-typedef struct quiet {
-    const dp__team *team;
-    struct quiet *outer;
-} quiet;
-
-static _Thread_local quiet *quiets;
-
-int dp__loop_is_quiet_in(const dp__team *team)
-{
-    for (const quiet *q = quiets; q; q = q->outer)
-        if (q->team == team)
-            return 1;
-    return 0;
-}
-
 size_t dp__loop_quiet(dp__team *team, dp__batch *batch)
 {
     double limit = QUIET_NS * dp__ticks_per_ns();
@@ -542,8 +540,8 @@ size_t dp__loop_quiet(dp__team *team, dp__batch *batch)
        items; a loop that turns out to be long is shared from there on. */
     dp__context saved = dp__here;
     dp__here = (dp__context){batch, &team->cancelling, 0};
-    quiet here = {team, quiets};
-    quiets = &here;
+    dp__mark here = {team, dp__marks};
+    dp__marks = &here;
     size_t done = 0, step = (batch->n - 1) / QUIET_PART + 1;
     uint64_t start = dp__ticks(), spent = 0;
     while (done < batch->n && !dp__load_relaxed(&batch->stop)) {
@@ -554,7 +552,7 @@ size_t dp__loop_quiet(dp__team *team, dp__batch *batch)
         if ((double)spent > 2 * limit)
             break;
     }
-    quiets = here.outer;
+    dp__marks = here.outer;
     dp__here = saved;
     if (done < batch->n && dp__load_relaxed(&batch->stop)) {
         dp__store_relaxed(&batch->skipped, 1);

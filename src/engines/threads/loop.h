@@ -15,9 +15,6 @@
    worker. Returns how many items it has run; the caller runs the rest with dp__loop_run(). */
 size_t dp__loop_quiet(dp__team *team, dp__batch *batch);
 
-/* Whether the calling thread is inside a quiet loop of this team. */
-int dp__loop_is_quiet_in(const dp__team *team);
-
 /* Runs the items from `first` on; other workers may join. Returns when all have been run, or
    skipped after a stop, and everybody has left. */
 void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first);

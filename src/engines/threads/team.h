@@ -179,6 +179,23 @@ typedef struct dp__presence {
 
 extern _Thread_local dp__presence *dp__present;
 
+/* That the calling thread is inside a team without being a worker: in a loop too short to become
+   one for, or in the callbacks of jobs that are dropped. */
+typedef struct dp__mark {
+    const dp__team *team;
+    struct dp__mark *outer;
+} dp__mark;
+
+extern _Thread_local dp__mark *dp__marks;
+
+static inline int dp__is_marked(const dp__team *team)
+{
+    for (const dp__mark *mark = dp__marks; mark; mark = mark->outer)
+        if (mark->team == team)
+            return 1;
+    return 0;
+}
+
 /* The calling thread's worker in this team, NULL if it is outside. */
 static inline dp__worker *dp__worker_in(const dp__team *team)
 {

@@ -5,6 +5,7 @@
 #include "deque.h"
 
 _Thread_local dp__presence *dp__present;
+_Thread_local dp__mark *dp__marks;
 
 dp__worker *dp__worker_create(dp__team *team, uint32_t id, int is_guest)
 {
