@@ -44,8 +44,13 @@ static int run(void *state, dp__batch *batch)
         return 0;
     int code =
         dp__guest_enter(team, &guest, done > 0 || within ? DP__GUEST_ALWAYS : DP__GUEST_IF_OPEN);
-    if (code)
+    if (code && done == 0)
         return code;
+    if (code) {
+        /* No memory for a worker, but items have run already: the rest must, too. */
+        dp__loop_run_alone(team, batch, done);
+        return 0;
+    }
     dp__loop_run(guest.here.worker, batch, done);
     dp__guest_leave(&guest);
     return 0;

@@ -446,13 +446,13 @@ static int worth_waking(dp__worker *self, double ticks)
     return 1;
 }
 
-static void run_alone(dp__worker *self, dp__batch *batch, size_t first)
+void dp__loop_run_alone(dp__team *team, dp__batch *batch, size_t first)
 {
     dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &self->team->cancelling, 0};
+    dp__here = (dp__context){batch, &team->cancelling, 0};
     size_t step = batch->chunk ? batch->chunk : (batch->n - first) / 64 + 1;
     while (first < batch->n && !dp__load_relaxed(&batch->stop) &&
-           !dp__load_relaxed(&self->team->cancelling)) {
+           !dp__load_relaxed(&team->cancelling)) {
         size_t end = batch->n - first < step ? batch->n : first + step;
         batch->range(batch, first, end);
         first = end;
@@ -517,7 +517,7 @@ void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first)
     if (batch->n - first > 1 && self->loop_depth < DP__LOOP_DEPTH)
         loop = descriptor(self, self->loop_depth);
     if (!loop) {
-        run_alone(self, batch, first);
+        dp__loop_run_alone(self->team, batch, first);
         return;
     }
     double cost = dp__cost_known(self->team, batch);
