@@ -282,6 +282,9 @@ DP_API int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size
  * @param end      One past the last index; end <= begin is an empty loop and no error.
  * @param options  NULL for the default. `status` must be NULL and the policy not collect.
  * @return         0 or a code as described at the top of this file.
+ * Items must not wait for one another: nothing promises that they run at the same time, and a short
+ * loop runs on the calling thread alone. (With dp_options::chunk set, as many ranges run at once as
+ * there are workers free.)
  * Cost: a loop short enough to finish in a few microseconds runs on the calling thread alone and
  * adds about 0.1 microseconds; nothing is allocated by the synchronous form once the calling thread
  * and depth of nesting have been seen.

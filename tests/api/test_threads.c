@@ -68,6 +68,56 @@ DP_TEST(threads, eighty_callers_inside_together)
     end_pool(c.pool);
 }
 
+/* ---- Too many at once ---- */
+
+enum { PLACES = 1024, TOO_MANY = 10 };
+
+typedef struct throng {
+    dp_pool *pool;
+    counter inside, refused, gate;
+    atomic_int wrong;
+} throng;
+
+DP_TASK(int, stay, (throng *, t))
+{
+    (void)dp_head;
+    counter_add(&t->inside, 1);
+    counter_wait(&t->gate, 1);
+    return 5;
+}
+
+static void crowd_in(int index, void *context)
+{
+    throng *t = context;
+    int result = 4;
+    if (index == 0) {
+        counter_wait(&t->inside, PLACES);
+        counter_wait(&t->refused, TOO_MANY);
+        counter_add(&t->gate, 1);
+        return;
+    }
+    int code = DP_RUN_INTO(&result, t->pool, stay, t);
+    if (code == DP_ENOMEM && result == 4)
+        counter_add(&t->refused, 1);
+    else if (code || result != 5)
+        atomic_fetch_add(&t->wrong, 1);
+}
+
+DP_TEST(threads, more_than_1024_inside_are_refused)
+{
+    if (UNDER_ASAN)
+        cr_skip_test("the sanitizer takes too long to start so many threads");
+    throng t = {
+        .pool = new_pool(2), .inside = COUNTER_INIT, .refused = COUNTER_INIT, .gate = COUNTER_INIT};
+    run_threads(1 + PLACES + TOO_MANY, crowd_in, &t);
+    cr_assert_eq(atomic_load(&t.wrong), 0);
+    cr_assert_eq(counter_get(&t.inside), PLACES);
+    cr_assert_eq(counter_get(&t.refused), TOO_MANY);
+    for (size_t i = 0; i < nverbs; i++)
+        EXPECT(0, verbs[i].call(t.pool, VERB_MAX));
+    end_pool(t.pool);
+}
+
 /* ---- Lanes ---- */
 
 typedef struct lanes {

@@ -522,7 +522,10 @@ void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first)
     }
     double cost = dp__cost_known(self->team, batch);
     prepare(loop, batch, first, cost);
-    open_and_run(self, loop, cost < 0 || worth_waking(self, cost * (double)(batch->n - first)));
+    /* Who sets the chunk has thought about the cost of an item, so nothing is guessed. */
+    open_and_run(self, loop,
+                 batch->chunk > 0 || cost < 0 ||
+                     worth_waking(self, cost * (double)(batch->n - first)));
 }
 
 /* A loop that would take less than this is not shared: half of it would not pay for the handing
