@@ -242,13 +242,32 @@ DP_TEST(for, as_many_run_at_once_as_there_are_workers)
 {
     if (is_serial())
         cr_skip_test("the serial engine runs one at a time");
-    for (int workers = 2; workers <= 8; workers *= 2) {
-        dp_pool *pool = new_pool(workers);
-        for (int repeat = 0; repeat < 100; repeat++) {
+    for (int repeat = 0; repeat < 30; repeat++) {
+        for (int workers = 2; workers <= 8; workers *= 2) {
+            dp_pool *pool = new_pool(workers);
             meeting m = {COUNTER_INIT, workers};
             dp_options options = {.chunk = 1};
             EXPECT(0, dp_pool_for(pool, meet, &m, 0, (size_t)workers, &options));
+            end_pool(pool);
         }
+    }
+}
+
+DP_TEST(for, items_that_used_to_be_short_are_still_shared)
+{
+    /* The pool has learned that these items take no time, and its threads have gone to sleep. Now
+       the first one lasts, and the others must not wait until it is over. */
+    if (is_serial())
+        cr_skip_test("the serial engine runs one at a time");
+    for (size_t chunk = 0; chunk < 2; chunk++) {
+        dp_pool *pool = new_pool(2);
+        meeting m = {COUNTER_INIT, 0};
+        dp_options options = {.chunk = chunk};
+        for (int i = 0; i < 100; i++)
+            EXPECT(0, dp_pool_for(pool, meet, &m, 0, 2, &options));
+        comes_true(others_sleep, NULL, 5);
+        m = (meeting){COUNTER_INIT, 2};
+        EXPECT(0, dp_pool_for(pool, meet, &m, 0, 2, &options));
         end_pool(pool);
     }
 }
