@@ -211,9 +211,10 @@ DP_TASK(long, tree_task, (const struct tree_node *, node))
 {
     if (!node)
         return 0;
-    DP_FORK(tree_task, node->left);
-    long right = DP_CALL(tree_task, node->right);
-    long left = DP_JOIN(tree_task);
+    /* The call goes left first, as serial code does: that is the order in which the nodes lie. */
+    DP_FORK(tree_task, node->right);
+    long left = DP_CALL(tree_task, node->left);
+    long right = DP_JOIN(tree_task);
     return left + right + node->value;
 }
 
