@@ -82,6 +82,8 @@ int dp__call_options(dp__call *call, const dp_options *options, int has_items)
         return DP_EINVAL;
     if (options->on_error == DP_ERRORS_COLLECT && !options->status)
         return DP_EINVAL;
+    if (options->status && call->batch.n > SIZE_MAX / sizeof *options->status)
+        return DP_EOVERFLOW;
     call->batch.chunk = options->chunk;
     call->on_error = options->on_error;
     call->status = options->status;

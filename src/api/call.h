@@ -66,7 +66,7 @@ void dp__call_map_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
 
-/* Fills in what the options say. 0 or DP_EINVAL. */
+/* Fills in what the options say. 0, DP_EINVAL or DP_EOVERFLOW. */
 int dp__call_options(dp__call *call, const dp_options *options, int has_items);
 
 /* Notes that an item returned `task_code`, and stops the batch if the policy says so. */

@@ -238,6 +238,9 @@ DP_TEST(map, refuses_sizes_that_overflow)
     EXPECT(DP_EOVERFLOW,
            dp_pool_map_async(pool, twice_plus_one, in, SIZE_MAX, out, 8, 2, NULL, &future));
     cr_assert_null(future);
+    int status[1];
+    dp_options options = {.status = status};
+    EXPECT(DP_EOVERFLOW, dp_pool_map(pool, twice_plus_one, in, 0, NULL, 0, SIZE_MAX, &options));
     end_pool(pool);
 }
 

@@ -35,6 +35,27 @@ DP_TEST(pool_end, closed_it_refuses_empty_calls_too)
     end_pool(pool);
 }
 
+/* Closes the pool from inside and then wants something new from it. */
+static int close_and_submit(void *out, const void *in, void *context)
+{
+    dp_pool *pool = context;
+    dp_future *future = NULL;
+    (void)in;
+    dp_pool_close(pool);
+    *(int *)out = dp_pool_apply_async(pool, close_and_submit, NULL, 0, NULL, 4, NULL, &future);
+    return future != NULL;
+}
+
+DP_TEST(pool_end, closed_it_refuses_new_jobs_from_inside_too)
+{
+    dp_pool *pool = new_pool(2);
+    int code = 0;
+    dp_options options = {.context = pool};
+    EXPECT(0, dp_pool_apply(pool, close_and_submit, NULL, 0, &code, sizeof code, &options));
+    cr_assert_eq(code, DP_ECLOSED, "%s", dp_errname(code));
+    end_pool(pool);
+}
+
 DP_TEST(pool_end, closed_it_refuses_what_was_quick_before)
 {
     /* Short calls take a path of their own once their cost is known. */

@@ -106,6 +106,11 @@ static int submit(void *state, dp__job *job)
     int code = enter(engine, &here, 0);
     if (code)
         return code;
+    /* Also from inside: after close only what was accepted before still runs, as on threads. */
+    if (dp__load_acquire(&engine->closed)) {
+        leave(engine, &here);
+        return DP_ECLOSED;
+    }
     if (dp__job_claim_queued(job)) {
         run_items(engine, job->batch);
         dp__job_finish(job);
