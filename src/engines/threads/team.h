@@ -87,7 +87,6 @@ struct dp__worker {
     uint32_t is_guest;
     uint32_t loop_depth;
     uint32_t wait_sequence;
-    uint32_t last_victim;
     uint64_t random;
     uint64_t loop_debt;      /* Ticks of recent loops that nobody was woken for. */
     uint64_t loop_end;       /* When the last one ended. */
