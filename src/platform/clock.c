@@ -28,19 +28,29 @@ int64_t dp__deadline(int64_t ns)
     return ns > INT64_MAX - now ? INT64_MAX : now + ns;
 }
 
-/* Compares the counter with the clock over a stretch long enough for a precision of one percent. */
-static double measure_ticks(void)
+/* What the clock and the counter said at the same moment, and how sure that is: the ticks between
+   the looks at the counter before and after the one at the clock. */
+typedef struct dp__moment {
+    int64_t ns;
+    uint64_t ticks;
+    uint64_t doubt;
+} dp__moment;
+
+/* The surest of a few: a thread that loses its processor between the looks spoils only one. */
+static dp__moment moment(void)
 {
-    int64_t start = dp__now_ns(), now;
-    uint64_t first = dp__ticks();
-    do {
-        now = dp__now_ns();
-    } while (now - start < 20000);
-    double ticks = (double)(dp__ticks() - first);
-    return ticks > 0 ? ticks / (double)(now - start) : 1.0;
+    dp__moment best = {0, 0, UINT64_MAX};
+    for (int i = 0; i < 5; i++) {
+        uint64_t before = dp__ticks();
+        int64_t ns = dp__now_ns();
+        uint64_t after = dp__ticks();
+        if (after - before < best.doubt)
+            best = (dp__moment){ns, before + (after - before) / 2, after - before};
+    }
+    return best;
 }
 
-/* The middle one of three: a thread that loses its processor between the two clocks spoils one. */
+/* Compares the counter with the clock over a stretch long enough for a precision of one percent. */
 static double measure_rate(void)
 {
 #if defined(__aarch64__)
@@ -49,9 +59,13 @@ static double measure_rate(void)
     if (frequency > 0)
         return (double)frequency / 1e9;
 #endif
-    double a = measure_ticks(), b = measure_ticks(), c = measure_ticks();
-    double low = a < b ? a : b, high = a < b ? b : a;
-    return c < low ? low : c > high ? high : c;
+    dp__moment first = moment(), last;
+    do {
+        last = moment();
+    } while (last.ns - first.ns < 20000);
+    return last.ticks > first.ticks
+               ? (double)(last.ticks - first.ticks) / (double)(last.ns - first.ns)
+               : 1.0;
 }
 
 double dp__ticks_per_ns(void)

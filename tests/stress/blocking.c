@@ -93,8 +93,8 @@ static void with(int workers, int spares, double share)
     CHECK_EQUAL(dp_pool_create(&job.pool, &options), 0);
     outside();
     stress_together(3, sleeper, &job);
-    int most = stress_threads() - threads - workers - (spares < 0 ? 0 : spares == 0 ? 256 : spares);
-    CHECK(most <= 0);
+    /* Those that were joined just now may still show for a moment. */
+    stress_expect_threads(threads + workers + (spares < 0 ? 0 : spares == 0 ? 256 : spares));
     stress_expect_threads(threads + workers);
     stress_destroy(job.pool);
     stress_expect_threads(threads);

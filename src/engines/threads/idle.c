@@ -95,6 +95,20 @@ void dp__idle_wake_all(dp__team *team)
         ;
 }
 
+void dp__idle_nudge(dp__team *team)
+{
+    uint32_t words = (dp__load_acquire(&team->threads_used) + 63) / 64;
+    dp__fetch_add_acq_rel(&team->idle, 0);
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t mask = dp__load_relaxed(&team->parked[i]);
+        if (mask) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(mask);
+            dp__unpark(&dp__load_acquire(&team->threads[i * 64 + bit])->parker);
+            return;
+        }
+    }
+}
+
 /* Whether a parking thread should rather stay: it is to end, or there is work and room for it. */
 static int should_stay(dp__worker *self, uint64_t word)
 {
@@ -127,13 +141,14 @@ static enum dp__parked sleep_parked(dp__worker *self, _Atomic(uint64_t) *mask, u
                                     int *sentinel)
 {
     dp__team *team = self->team;
-    int64_t nap = NAP_FIRST;
+    int64_t nap = NAP_FIRST, linger = dp__deadline(LINGER);
     for (;;) {
         int surplus = dp__thread_is_surplus(team);
-        int64_t limit = *sentinel ? dp__deadline(nap) : surplus ? dp__deadline(LINGER) : INT64_MAX;
+        int64_t limit = *sentinel ? dp__deadline(nap) : surplus ? linger : INT64_MAX;
         dp__park(&self->parker, limit);
         if (!(dp__load_acquire(mask) & bit))
             return DP__PARKED_WOKEN;
+        dp__thread_reap(team);
         uint64_t word = dp__load_acquire(&team->idle);
         int stay = should_stay(self, word);
         if (stay || (surplus && !*sentinel && dp__now_ns() >= limit)) {
@@ -161,6 +176,7 @@ enum dp__parked dp__idle_park(dp__worker *self)
     dp__fetch_or_acq_rel(mask, bit);
     uint64_t change = DP__IDLE_PARKED - DP__IDLE_AWAKE;
     uint64_t word = dp__fetch_add_acq_rel(&team->idle, change) + change;
+    dp__thread_reap(team);
     if (should_stay(self, word)) {
         leave_mask(self, mask, bit);
         return DP__PARKED_WOKEN;

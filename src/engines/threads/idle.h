@@ -60,6 +60,10 @@ void dp__idle_signal(dp__team *team);
 /* Wakes every parked thread: the team closes or shrinks. */
 void dp__idle_wake_all(dp__team *team);
 
+/* Lets one parked thread look around, without a change of the counts: a thread has ended and wants
+   to be joined. A thread that is about to park sees that for itself, as with dp__idle_wake(). */
+void dp__idle_nudge(dp__team *team);
+
 /* How a parked thread came back. */
 enum dp__parked { DP__PARKED_WOKEN, DP__PARKED_SURPLUS };
 

@@ -153,6 +153,7 @@ struct dp__team {
     /* Starting and ending threads. */
     _Alignas(DP__LINE) dp__lock lock;
     _Atomic(uint32_t) live;      /* Threads that run; changed under the lock. */
+    _Atomic(uint32_t) ended;     /* Threads that wait to be joined; changed under the lock. */
     _Atomic(uint32_t) exit_word; /* Changes when a thread ends or a guest leaves. */
 };
 

@@ -46,8 +46,11 @@ static int try_end(dp__worker *self, enum dp__parked why)
 {
     dp__team *team = self->team;
     dp__lock_acquire(&team->lock);
+    /* One too many ends only when another one is idle too: that one is the spare then, and joins
+       us. */
     int end =
-        dp__thread_should_end(team) || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team));
+        dp__thread_should_end(team) || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team) &&
+                                        dp__idle_parked(dp__load_relaxed(&team->idle)) > 0);
     if (end) {
         dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
         /* A job that came while we were still counted as awake has woken nobody else. */
@@ -58,12 +61,41 @@ static int try_end(dp__worker *self, enum dp__parked why)
     }
     if (end) {
         dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
+        dp__store_release(&team->ended, dp__load_relaxed(&team->ended) + 1);
         self->has_thread = 2;
     }
     dp__lock_release(&team->lock);
-    if (end)
+    if (end) {
         dp__thread_note_exit(team);
+        dp__idle_nudge(team);
+    }
     return end;
+}
+
+/* Joins the thread that this worker had. Under the team's lock: the thread is past its last use of
+   it and on its way out. */
+static void join_ended(dp__worker *worker)
+{
+    if (worker->has_thread != 2)
+        return;
+    pthread_join(worker->thread, NULL);
+    worker->has_thread = 0;
+    dp__store_release(&worker->team->ended, dp__load_relaxed(&worker->team->ended) - 1);
+}
+
+static void join_all_ended(dp__team *team)
+{
+    for (uint32_t i = 0; i < dp__load_relaxed(&team->threads_used); i++)
+        join_ended(dp__load_relaxed(&team->threads[i]));
+}
+
+void dp__thread_reap(dp__team *team)
+{
+    if (dp__load_acquire(&team->ended) == 0)
+        return;
+    dp__lock_acquire(&team->lock);
+    join_all_ended(team);
+    dp__lock_release(&team->lock);
 }
 
 static void *thread_main(void *argument)
@@ -144,9 +176,7 @@ static int start_one(dp__team *team)
         dp__store_release(&team->threads[index], worker);
         dp__store_release(&team->threads_used, index + 1);
     }
-    if (worker->has_thread == 2)
-        pthread_join(worker->thread, NULL);
-    worker->has_thread = 0;
+    join_ended(worker);
     /* Counted first: the new thread may be through with everything before we go on. */
     dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE);
     dp__store_release(&team->live, dp__load_relaxed(&team->live) + 1);
@@ -223,12 +253,7 @@ int dp__thread_join_all(dp__team *team, int64_t deadline)
                        dp__load_acquire(&team->live) > 0 ? deadline : limit);
     }
     dp__lock_acquire(&team->lock);
-    for (uint32_t i = 0; i < dp__load_relaxed(&team->threads_used); i++) {
-        dp__worker *worker = dp__load_relaxed(&team->threads[i]);
-        if (worker->has_thread == 2)
-            pthread_join(worker->thread, NULL);
-        worker->has_thread = 0;
-    }
+    join_all_ended(team);
     dp__lock_release(&team->lock);
     return 0;
 }

@@ -16,6 +16,10 @@ int dp__thread_is_surplus(dp__team *team);
 /* Whether threads should end: the team is closed and nothing is queued. */
 int dp__thread_should_end(dp__team *team);
 
+/* Joins the threads that were too many and have ended. A program may never destroy its pool, so
+   those that stay do it, when they park. */
+void dp__thread_reap(dp__team *team);
+
 /* Tells joiners that a thread ended or a guest left. */
 void dp__thread_note_exit(dp__team *team);
 
