@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cost.h"
 
-/* Entries hold 1/1024 ticks, up to four million ticks: more is long by any measure. */
+/* Entries hold 1/1024 ticks, up to two million ticks: more is long by any measure. The lowest bit
+   says that all items cost the same. */
 #define SCALE 1024.0
 
 /* The length takes part, rounded to a power of two: a function called through one wrapper with
@@ -13,20 +14,20 @@ static uint32_t hash_of(const dp__batch *batch)
     return (uint32_t)(x >> 32) | 1;
 }
 
-double dp__cost_known(dp__team *team, const dp__batch *batch)
+dp__price dp__cost_known(dp__team *team, const dp__batch *batch)
 {
     uint32_t hash = hash_of(batch);
     uint64_t entry = dp__load_relaxed(&team->costs[hash >> 1 & (DP__COSTS - 1)].entry);
     if (entry >> 32 != hash)
-        return -1;
-    return (double)(uint32_t)entry / SCALE;
+        return (dp__price){-1, 0};
+    return (dp__price){(double)((uint32_t)entry >> 1) / SCALE, entry & 1};
 }
 
-void dp__cost_learn(dp__team *team, const dp__batch *batch, double ticks_per_item)
+void dp__cost_learn(dp__team *team, const dp__batch *batch, dp__price price)
 {
     uint32_t hash = hash_of(batch);
-    double scaled = ticks_per_item * SCALE;
-    uint32_t value = scaled >= 4294967295.0 ? UINT32_MAX : (uint32_t)scaled;
+    double scaled = price.ticks * SCALE;
+    uint32_t value = scaled >= 2147483647.0 ? UINT32_C(0x7fffffff) : (uint32_t)scaled;
     dp__store_relaxed(&team->costs[hash >> 1 & (DP__COSTS - 1)].entry,
-                      (uint64_t)hash << 32 | value);
+                      (uint64_t)hash << 32 | value << 1 | (price.is_even != 0));
 }

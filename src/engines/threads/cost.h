@@ -9,9 +9,14 @@
 
 #include "team.h"
 
-/* Ticks per item for calls of this function with about this many items; negative if unknown. */
-double dp__cost_known(dp__team *team, const dp__batch *batch);
+typedef struct dp__price {
+    double ticks; /* Per item; negative if unknown. */
+    int is_even;  /* Whether all items seemed to cost about the same. */
+} dp__price;
 
-void dp__cost_learn(dp__team *team, const dp__batch *batch, double ticks_per_item);
+/* The price of calls of this function with about this many items. */
+dp__price dp__cost_known(dp__team *team, const dp__batch *batch);
+
+void dp__cost_learn(dp__team *team, const dp__batch *batch, dp__price price);
 
 #endif

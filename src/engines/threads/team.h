@@ -24,7 +24,8 @@ enum {
     DP__LOOP_DEPTH = 8,    /* Loops inside loops that are shared; deeper ones run serially. */
     DP__DEFAULT_SPARES = 64,
     DP__MASK_WORDS = DP__MAX_THREADS / 64,
-    DP__COSTS = 256 /* Entries of the table that remembers what items cost. */
+    DP__COSTS = 256,    /* Entries of the table that remembers what items cost. */
+    DP__LOOP_GRAIN = 64 /* Cuts through longer stretches of a loop fall on multiples of this. */
 };
 
 /* Slots start here in every region; before it stands an arena or a whole worker. */
@@ -100,7 +101,7 @@ struct dp__worker {
 
 /* What items of one function cost, so that short loops need not wake anybody. */
 typedef struct dp__cost {
-    _Atomic(uint64_t) entry; /* Upper half: hash of the key. Lower half: 1/1024 ticks per item. */
+    _Atomic(uint64_t) entry; /* See cost.c. */
 } dp__cost;
 
 struct dp__team {
