@@ -3,6 +3,7 @@
 
 #include "deque.h"
 #include "guest.h"
+#include "idle.h"
 #include "inject.h"
 #include "loop.h"
 #include "platform/check.h"
@@ -28,6 +29,29 @@ static int inside(void *state)
     return dp__worker_in(state) || dp__is_marked(state);
 }
 
+/* A batch that should be too short to share. The thread is counted as a guest, so that the team is
+   not taken down meanwhile, but becomes a worker only if it turns out to be long. */
+static int run_short(dp__team *team, dp__batch *batch, int within)
+{
+    dp__guest guest;
+    if (!within && (!dp__idle_guest_enter(team) || dp__load_acquire(&team->closed))) {
+        dp__idle_guest_leave(team);
+        return DP_ECLOSED;
+    }
+    size_t done = dp__loop_run_short(team, batch);
+    int is_worker = done < batch->n && dp__guest_enter(team, &guest, DP__GUEST_ALWAYS) == 0;
+    /* No memory for a worker, but items have run already: the rest must, too. */
+    if (done < batch->n && !is_worker)
+        dp__loop_run_alone(team, batch, done);
+    if (!within)
+        dp__idle_guest_leave(team);
+    if (is_worker) {
+        dp__loop_run(guest.here.worker, batch, done);
+        dp__guest_leave(&guest);
+    }
+    return 0;
+}
+
 static int run(void *state, dp__batch *batch)
 {
     dp__team *team = state;
@@ -35,23 +59,16 @@ static int run(void *state, dp__batch *batch)
     if (is_foreign(team))
         return DP_EFORKED;
     int within = inside(team);
+    if (batch->n > 0 && dp__loop_is_short(team, batch))
+        return run_short(team, batch, within);
     if (dp__load_acquire(&team->closed) && !within)
         return DP_ECLOSED;
     if (batch->n == 0)
         return 0;
-    size_t done = dp__loop_quiet(team, batch);
-    if (done == batch->n)
-        return 0;
-    int code =
-        dp__guest_enter(team, &guest, done > 0 || within ? DP__GUEST_ALWAYS : DP__GUEST_IF_OPEN);
-    if (code && done == 0)
+    int code = dp__guest_enter(team, &guest, within ? DP__GUEST_ALWAYS : DP__GUEST_IF_OPEN);
+    if (code)
         return code;
-    if (code) {
-        /* No memory for a worker, but items have run already: the rest must, too. */
-        dp__loop_run_alone(team, batch, done);
-        return 0;
-    }
-    dp__loop_run(guest.here.worker, batch, done);
+    dp__loop_run(guest.here.worker, batch, 0);
     dp__guest_leave(&guest);
     return 0;
 }

@@ -314,12 +314,16 @@ void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first)
 #define QUIET_NS   2000
 #define QUIET_PART 8
 
-size_t dp__loop_quiet(dp__team *team, dp__batch *batch)
+int dp__loop_is_short(dp__team *team, const dp__batch *batch)
+{
+    double ticks = dp__cost_known(team, batch).ticks;
+    return batch->chunk == 0 && ticks >= 0 &&
+           ticks * (double)batch->n <= QUIET_NS * dp__ticks_per_ns();
+}
+
+size_t dp__loop_run_short(dp__team *team, dp__batch *batch)
 {
     double limit = QUIET_NS * dp__ticks_per_ns();
-    dp__price price = dp__cost_known(team, batch);
-    if (batch->chunk || price.ticks < 0 || price.ticks * (double)batch->n > limit)
-        return 0;
     /* The cost may have changed since, so the clock is looked at after every eighth of the
        items; a loop that turns out to be long is shared from there on. */
     dp__context saved = dp__here;
@@ -344,6 +348,7 @@ size_t dp__loop_quiet(dp__team *team, dp__batch *batch)
         dp__store_relaxed(&batch->skipped, 1);
         return batch->n;
     }
-    dp__cost_learn(team, batch, (dp__price){(double)spent / (double)done, price.is_even});
+    /* Whether its items are alike was not looked at; too short to matter. */
+    dp__cost_learn(team, batch, (dp__price){(double)spent / (double)done, 1});
     return done;
 }

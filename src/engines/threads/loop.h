@@ -11,9 +11,13 @@
 #include "deque.h"
 #include "team.h"
 
-/* Runs a short batch on the calling thread alone, if it is known to be short, without being a
-   worker. Returns how many items it has run; the caller runs the rest with dp__loop_run(). */
-size_t dp__loop_quiet(dp__team *team, dp__batch *batch);
+/* Whether a batch is known to be too short to be shared. */
+int dp__loop_is_short(dp__team *team, const dp__batch *batch);
+
+/* Runs such a batch on the calling thread alone, which need not be a worker but is counted as one.
+   Returns how many items it has run: fewer when it turns out to be long, and the caller runs the
+   rest with dp__loop_run(). */
+size_t dp__loop_run_short(dp__team *team, dp__batch *batch);
 
 /* Runs the items from `first` on; other workers may join. Returns when all have been run, or
    skipped after a stop, and everybody has left. */
