@@ -285,7 +285,7 @@ DP_API int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size
  * Items must not wait for one another: nothing promises that they run at the same time, and a short
  * loop runs on the calling thread alone. (With dp_options::chunk set, as many ranges run at once as
  * there are workers free.)
- * Cost: a loop short enough to finish in a few microseconds runs on the calling thread alone and
+ * Cost: a loop short enough to finish in two microseconds runs on the calling thread alone and
  * adds about 0.1 microseconds; nothing is allocated by the synchronous form once the calling thread
  * and depth of nesting have been seen.
  */
