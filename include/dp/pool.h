@@ -19,7 +19,9 @@
  *    n times an item size exceeds SIZE_MAX, #DP_ECLOSED on a pool that was closed, #DP_EFORKED on
  *    a pool made before this process was forked, #DP_ENOMEM when memory ran out before any item
  *    was started, or when more than 1024 threads from outside are in the pool at once, and, when
- * items failed, #DP_ETASK or #DP_ECANCELLED by the error policy.
+ * items failed, #DP_ETASK or #DP_ECANCELLED by the error policy. #DP_EINVAL also for options that
+ *    contradict one another or do not belong to the verb: an unknown policy or priority, a negative
+ *    or NaN time limit.
  */
 
 #include <stddef.h>
@@ -69,6 +71,31 @@ typedef enum dp_error_policy {
     DP_ERRORS_COLLECT = 2 /**< Run all items, note each one's code in `status`, return 0. */
 } dp_error_policy;
 
+/** Which of several waiting calls is begun first. A hint: what runs is not interrupted. */
+typedef enum dp_priority {
+    DP_PRIORITY_NORMAL = 0, /**< In the order in which they came. */
+    DP_PRIORITY_HIGH = 1,   /**< Before all normal ones. */
+    DP_PRIORITY_LOW = -1    /**< When no other is waiting. */
+} dp_priority;
+
+/** How far a call has come. */
+typedef struct dp_progress {
+    size_t done;    /**< Items that have run, the failed ones included. */
+    size_t failed;  /**< Items that have failed, after all their retries. */
+    size_t total;   /**< Items of the call. */
+    double seconds; /**< Time since the call. */
+    double rate;    /**< Items per second so far; 0 while none has run. */
+    double eta;     /**< Seconds until the end at this rate; negative while unknown. */
+    int finished;   /**< Non-zero in the last report: no item of the call runs any more. */
+} dp_progress;
+
+/**
+ * Told how far a call has come: when the first items have run, then at most ten times a second,
+ * and once at the end. It is called on whichever thread has just run an item, never on two at a
+ * time for one call, so it should be quick; it must not wait for the call itself.
+ */
+typedef void (*dp_progress_fn)(const dp_progress *progress, void *context);
+
 /** How one call is run. Zero-initialise, then set what should differ. */
 typedef struct dp_options {
     size_t chunk;             /**< Items that are handed out together. 0: adaptive, from the
@@ -81,7 +108,21 @@ typedef struct dp_options {
     dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
                                    with the lowest item index, or code 0. */
     void *context;            /**< Passed to the element function of map, starmap and apply. */
-    int deterministic; /**< dp_pool_reduce() only: the same bits for any number of workers. */
+    int deterministic;  /**< dp_pool_reduce() only: the same bits for any number of workers. */
+    double deadline;    /**< Seconds, counted from the call, after which no further item is started
+                             and dp_cancelled() becomes true; the call then fails with #DP_ETIMEDOUT
+                             if it left anything undone. 0: none. */
+    double run_timeout; /**< Seconds that one item may take, counted from its start. When they
+                             have passed dp_cancelled() becomes true in it, and when it returns
+                             the item fails with #DP_ETIMEDOUT, whatever it returned; a thread
+                             cannot be stopped from outside. 0: none. Not for dp_pool_for() and
+                             dp_pool_reduce(). */
+    unsigned retries;   /**< How often an item that failed is run again, at once and on the same
+                             worker, before the failure counts. Not for dp_pool_for() and
+                             dp_pool_reduce(). */
+    dp_priority priority;    /**< Asynchronous verbs only: a hint which waiting call to begin. */
+    dp_progress_fn progress; /**< Told how far the call has come. NULL: nobody. */
+    void *progress_context;  /**< Passed to `progress`. */
 } dp_options;
 
 /** One array of dp_pool_starmap(). */
@@ -344,10 +385,21 @@ DP_API void dp_blocking_begin(void);
 DP_API void dp_blocking_end(void);
 
 /**
+ * Sleeps inside a task, as a call that can be cancelled: the worker's place is lent meanwhile, and
+ * the sleep ends early when dp_cancelled() becomes true.
+ *
+ * @param seconds  How long; #DP_FOREVER until it is cancelled.
+ * @return 0; #DP_ECANCELLED, which the task should return in turn; #DP_EINVAL for a negative or NaN
+ *         number. Outside a task it only sleeps.
+ */
+DP_API int dp_sleep(double seconds);
+
+/**
  * Whether the call that the current task belongs to has been cancelled or has already failed under
- * #DP_ERRORS_STOP. A long task should look now and then and return #DP_ECANCELLED early, which then
- * counts as cancelled and not as a failure. 0 outside a task, and in a forked task that another
- * worker has taken over: it belongs to no call there, so hand it a flag of your own.
+ * #DP_ERRORS_STOP, or its time is over: dp_options::deadline or dp_options::run_timeout. A long
+ * task should look now and then and return #DP_ECANCELLED early, which then counts as cancelled and
+ * not as a failure. 0 outside a task, and in a forked task that another worker has taken over: it
+ * belongs to no call there, so hand it a flag of your own.
  */
 DP_API int dp_cancelled(void);
 

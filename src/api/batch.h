@@ -16,6 +16,8 @@
 
 struct dp__job;
 
+enum { DP__PRIORITIES = 3 };
+
 typedef struct dp__batch dp__batch;
 struct dp__batch {
     /* Runs the items begin <= i < end. Called concurrently for disjoint ranges. Items that fail are
@@ -24,6 +26,7 @@ struct dp__batch {
 
     size_t n;     /* Items 0 .. n-1. */
     size_t chunk; /* Items in one range, or 0 for the engine's choice. */
+    int priority; /* Of the job: 0 is begun first, DP__PRIORITIES - 1 last. */
     const void
         *key; /* Names the user's function: calls with one key cost about the same per item. */
 
@@ -84,6 +87,7 @@ typedef struct dp__context {
     dp__batch *batch;
     const _Atomic(uint32_t) *halt; /* The engine's own stop flag, or NULL. */
     int lane;
+    const struct dp__item *item; /* What the front notes of the item, or NULL; see care.h. */
 } dp__context;
 
 extern _Thread_local dp__context dp__here;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call.h"
 
-/* 1 if the rest of the range must be left: the batch was stopped. */
-static int is_stopped(dp__batch *batch)
+#include "platform/futex.h"
+
+/* 1 if the rest of the range, so many items, must be left: the batch was stopped. */
+static int is_stopped(dp__batch *batch, size_t rest)
 {
     if (!dp__load_relaxed(&batch->stop))
         return 0;
     dp__store_relaxed(&batch->skipped, 1);
+    dp__care_note_left((dp__call *)batch, rest);
     return 1;
 }
 
@@ -16,10 +19,13 @@ static int gave_up(dp__call *call, int task_code)
     if (task_code != DP_ECANCELLED || !dp_cancelled())
         return 0;
     dp__store_relaxed(&call->batch.skipped, 1);
+    dp__care_note_left(call, 1);
+    if (call->care && dp__care_is_late(call->care))
+        dp__store_relaxed(&call->care->timed_out, 1);
     return 1;
 }
 
-static void note(dp__call *call, size_t item, int task_code)
+void dp__call_note(dp__call *call, size_t item, int task_code)
 {
     if (call->status)
         call->status[item] = task_code;
@@ -38,13 +44,21 @@ void dp__call_map_range(dp__batch *batch, size_t begin, size_t end)
         in_size = 0;
     if (!out)
         out_size = 0;
-    for (size_t i = begin; i < end && !is_stopped(batch); i++) {
+    for (size_t i = begin; i < end && !is_stopped(batch, end - i); i++) {
         int task_code = f(out, in, call->context);
         if (task_code || call->status)
-            note(call, i, task_code);
+            dp__call_note(call, i, task_code);
         in += in_size;
         out += out_size;
     }
+}
+
+int dp__call_map_item(dp__call *call, size_t i)
+{
+    const char *in = call->as.map.in;
+    char *out = call->as.map.out;
+    return call->as.map.f(out ? out + i * call->as.map.out_size : NULL,
+                          in ? in + i * call->as.map.in_size : NULL, call->context);
 }
 
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end)
@@ -54,13 +68,23 @@ void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end)
     size_t ncolumns = call->as.starmap.ncolumns, out_size = call->as.starmap.out_size;
     char *out = call->as.starmap.out;
     const void *in[DP_MAX_COLUMNS];
-    for (size_t i = begin; i < end && !is_stopped(batch); i++) {
+    for (size_t i = begin; i < end && !is_stopped(batch, end - i); i++) {
         for (size_t c = 0; c < ncolumns; c++)
             in[c] = (const char *)columns[c].base + i * columns[c].stride;
         int task_code = call->as.starmap.f(out ? out + i * out_size : NULL, in, call->context);
         if (task_code || call->status)
-            note(call, i, task_code);
+            dp__call_note(call, i, task_code);
     }
+}
+
+int dp__call_starmap_item(dp__call *call, size_t i)
+{
+    const dp_column *columns = call->as.starmap.columns;
+    char *out = call->as.starmap.out;
+    const void *in[DP_MAX_COLUMNS];
+    for (size_t c = 0; c < call->as.starmap.ncolumns; c++)
+        in[c] = (const char *)columns[c].base + i * columns[c].stride;
+    return call->as.starmap.f(out ? out + i * call->as.starmap.out_size : NULL, in, call->context);
 }
 
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end)
@@ -71,11 +95,20 @@ void dp__call_for_range(dp__batch *batch, size_t begin, size_t end)
         dp__call_fail(call, begin, task_code);
 }
 
-int dp__call_options(dp__call *call, const dp_options *options, int has_items)
+size_t dp__call_items(const dp__call *call, size_t begin, size_t end)
+{
+    return call->range == dp__fold_range ? dp__fold_items(call, begin, end) : end - begin;
+}
+
+int dp__call_options(dp__call *call, const dp_options *options)
 {
     static const dp_options defaults;
+    int has_items = call->item != NULL;
     if (!options)
         options = &defaults;
+    if (options->priority < DP_PRIORITY_LOW || options->priority > DP_PRIORITY_HIGH ||
+        dp__care_wanted(options, has_items) < 0)
+        return DP_EINVAL;
     if ((unsigned)options->on_error > DP_ERRORS_COLLECT)
         return DP_EINVAL;
     if (!has_items && (options->status || options->on_error == DP_ERRORS_COLLECT))
@@ -84,12 +117,21 @@ int dp__call_options(dp__call *call, const dp_options *options, int has_items)
         return DP_EINVAL;
     if (options->status && call->batch.n > SIZE_MAX / sizeof *options->status)
         return DP_EOVERFLOW;
+    call->items = call->batch.n;
     call->batch.chunk = options->chunk;
+    call->batch.priority = DP_PRIORITY_HIGH - (int)options->priority;
     call->on_error = options->on_error;
     call->status = options->status;
     call->context = options->context;
     call->error.item = DP_NO_ITEM;
     return 0;
+}
+
+void dp__call_stop(dp__call *call)
+{
+    dp__store_relaxed(&call->batch.stop, 1);
+    /* Those who sleep in dp_sleep(). Nobody does, most of the time; but calls stop seldom. */
+    dp__futex_wake(&call->batch.stop, INT32_MAX);
 }
 
 void dp__call_fail(dp__call *call, size_t item, int task_code)
@@ -104,8 +146,10 @@ void dp__call_fail(dp__call *call, size_t item, int task_code)
         call->error.item = call->first + item;
     }
     dp__lock_release(&call->error_lock);
+    if (call->care)
+        dp__fetch_add_relaxed(&call->care->failed, 1);
     if (call->on_error == DP_ERRORS_STOP)
-        dp__store_relaxed(&call->batch.stop, 1);
+        dp__call_stop(call);
 }
 
 void dp__call_clear_status(dp__call *call)
@@ -120,7 +164,9 @@ int dp__call_outcome(dp__call *call)
     if (call->on_error == DP_ERRORS_COLLECT || call->error.code == 0) {
         call->error = (dp_error){0, 0, DP_NO_ITEM, NULL};
         if (dp__load_relaxed(&call->batch.skipped))
-            call->error.code = DP_ECANCELLED;
+            call->error.code = call->care && dp__load_relaxed(&call->care->timed_out)
+                                   ? DP_ETIMEDOUT
+                                   : DP_ECANCELLED;
     }
     call->error.text = dp_strerror(call->error.code);
     return call->error.code;

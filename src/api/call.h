@@ -8,6 +8,7 @@
  */
 
 #include "api/batch.h"
+#include "api/care.h"
 #include "dp/pool.h"
 #include "platform/lock.h"
 
@@ -32,6 +33,10 @@ typedef struct dp__fold {
 typedef struct dp__call dp__call;
 struct dp__call {
     dp__batch batch; /* Must be first. */
+    dp__care *care;  /* What was asked for beyond running the items, or NULL. */
+    void (*range)(dp__batch *batch, size_t begin, size_t end); /* The verb's own. */
+    int (*item)(dp__call *call, size_t i); /* Runs one item and returns its code; NULL for loops. */
+    size_t items;                          /* As the user counts them. */
     dp_error_policy on_error;
     int *status;
     void *context;
@@ -66,11 +71,25 @@ void dp__call_map_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
 
-/* Fills in what the options say. 0, DP_EINVAL or DP_EOVERFLOW. */
-int dp__call_options(dp__call *call, const dp_options *options, int has_items);
+/* Run one item. */
+int dp__call_map_item(dp__call *call, size_t i);
+int dp__call_starmap_item(dp__call *call, size_t i);
+
+/* How many items, as the user counts them, are in a range of the batch. */
+size_t dp__call_items(const dp__call *call, size_t begin, size_t end);
+
+/* Fills in what the options say. 0, DP_EINVAL or DP_EOVERFLOW. The care that they may ask for is
+   begun apart, with dp__care_begin(), since it must lie where the call does. */
+int dp__call_options(dp__call *call, const dp_options *options);
+
+/* Notes what an item returned. */
+void dp__call_note(dp__call *call, size_t item, int task_code);
 
 /* Notes that an item returned `task_code`, and stops the batch if the policy says so. */
 void dp__call_fail(dp__call *call, size_t item, int task_code);
+
+/* Has no further items handed out, and wakes those of its tasks that sleep. */
+void dp__call_stop(dp__call *call);
 
 /* Makes every status say that its item was never started. Before the batch runs. */
 void dp__call_clear_status(dp__call *call);
@@ -82,6 +101,7 @@ int dp__call_outcome(dp__call *call);
 /* Prepares the accumulators of a reduce in `memory`, or says with NULL how many bytes it needs. */
 size_t dp__fold_prepare(dp__call *call, void *memory);
 void dp__fold_range(dp__batch *batch, size_t begin, size_t end);
+size_t dp__fold_items(const dp__call *call, size_t begin, size_t end);
 
 /* Combines the accumulators into the result. */
 void dp__fold_finish(dp__call *call);

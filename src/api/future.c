@@ -44,6 +44,7 @@ void dp_future_release(dp_future *future)
     /* Acquire and release: the one who frees sees the last writes of all who released. */
     if (future && dp__fetch_sub_acq_rel(&future->references, 1) == 1) {
         future->engine->release(future->engine_state);
+        free(future->call.care);
         free(future);
     }
 }
@@ -65,14 +66,26 @@ dp_future *dp__future_create(dp_pool *pool, size_t payload)
     return future;
 }
 
-int dp__future_submit(dp_future *future, dp_future **out)
+int dp__future_submit(dp_future *future, const dp_options *options, dp_future **out)
 {
-    dp__call_clear_status(&future->call);
-    int code = future->engine->submit(future->engine_state, &future->job);
-    if (code)
-        free(future);
-    else
+    dp__call *call = &future->call;
+    int code = 0;
+    if (options && dp__care_wanted(options, call->item != NULL)) {
+        dp__care *care = malloc(sizeof *care);
+        if (care)
+            dp__care_begin(care, call, options);
+        else
+            code = DP_ENOMEM;
+    }
+    dp__call_clear_status(call);
+    if (code == 0)
+        code = future->engine->submit(future->engine_state, &future->job);
+    if (code == 0) {
         *out = future;
+    } else {
+        free(call->care);
+        free(future);
+    }
     return code;
 }
 
@@ -146,23 +159,34 @@ void dp__job_finish(dp__job *job)
     dp_future *future = future_of(job);
     dp__call *call = &future->call;
     int code = dp__call_outcome(call);
-    if (code == 0 && call->batch.range == dp__fold_range)
+    if (code == 0 && call->range == dp__fold_range)
         dp__fold_finish(call);
+    dp__care_end(call);
     finish(future, code == 0               ? DP_FUTURE_DONE
                    : code == DP_ECANCELLED ? DP_FUTURE_CANCELLED
                                            : DP_FUTURE_FAILED);
     dp_future_release(future);
 }
 
-static int cancel_pending(dp_future *future)
+/* Ends a future that nobody has begun; 0 if somebody had. */
+static int end_pending(dp_future *future, int is_late)
 {
+    dp__call *call = &future->call;
     /* Written before the state is final, and by nobody else: only one thread gets past the swap. */
     if (!leave_pending(future, DP_FUTURE_RUNNING))
         return 0;
-    dp__store_relaxed(&future->call.batch.skipped, 1);
-    dp__call_outcome(&future->call);
-    finish(future, DP_FUTURE_CANCELLED);
+    dp__store_relaxed(&call->batch.skipped, 1);
+    if (is_late)
+        dp__store_relaxed(&call->care->timed_out, 1);
+    dp__call_outcome(call);
+    dp__care_end(call);
+    finish(future, is_late ? DP_FUTURE_FAILED : DP_FUTURE_CANCELLED);
     return 1;
+}
+
+static int cancel_pending(dp_future *future)
+{
+    return end_pending(future, 0);
 }
 
 void dp__job_drop(dp__job *job)
@@ -216,7 +240,11 @@ int dp_future_wait(dp_future *future, double seconds)
     if (future->generation != dp__fork_generation())
         return DP_EFORKED;
     int64_t deadline = dp__deadline(ns), nap = NAP_FIRST;
+    const dp__care *care = future->call.care;
     for (;;) {
+        /* The time of a call may be over before anybody has begun it. */
+        if (care && dp__care_is_late(care) && dp__job_is_pending(&future->job))
+            end_pending(future, 1);
         int code = future->engine->help(future->engine_state, &future->job, deadline);
         if (code <= 0)
             return code;
@@ -227,11 +255,13 @@ int dp_future_wait(dp_future *future, double seconds)
         int64_t limit = deadline == INT64_MAX && dp__job_is_pending(&future->job)
                             ? dp__deadline(nap)
                             : deadline;
+        if (care && care->deadline < limit && dp__job_is_pending(&future->job))
+            limit = care->deadline;
         /* Inside a task of some other pool the place is lent while we sleep. */
         dp_blocking_begin();
         code = sleep_until_finished(future, limit);
         dp_blocking_end();
-        if (code == 0 || deadline != INT64_MAX)
+        if (code == 0 || dp__now_ns() >= deadline)
             return code;
         nap = nap * 2 > NAP_LAST ? NAP_LAST : nap * 2;
     }
@@ -275,7 +305,7 @@ int dp_future_cancel(dp_future *future)
     if (dp_future_status(future) == DP_FUTURE_CANCELLED || cancel_pending(future)) {
         code = 0;
     } else {
-        dp__store_relaxed(&future->call.batch.stop, 1);
+        dp__call_stop(&future->call);
         dp_future_state state = dp_future_status(future);
         if (state == DP_FUTURE_DONE || state == DP_FUTURE_FAILED)
             code = DP_EFINISHED;

@@ -35,7 +35,8 @@ struct dp_future {
    the queue. NULL if memory is out. */
 dp_future *dp__future_create(dp_pool *pool, size_t payload);
 
-/* Submits the call inside the future. On failure the future is gone. */
-int dp__future_submit(dp_future *future, dp_future **out);
+/* Submits the call inside the future, with what the options ask for. On failure the future is gone.
+ */
+int dp__future_submit(dp_future *future, const dp_options *options, dp_future **out);
 
 #endif

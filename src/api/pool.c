@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "care.h"
 #include "dp/cpu.h"
 #include "fork_guard.h"
 #include "platform/clock.h"
@@ -221,7 +222,8 @@ int dp_cancelled(void)
 {
     const dp__context *here = &dp__here;
     return (here->batch && dp__load_relaxed(&here->batch->stop)) ||
-           (here->halt && dp__load_relaxed(here->halt));
+           (here->halt && dp__load_relaxed(here->halt)) ||
+           (here->item && dp__item_is_over(here->item));
 }
 
 int dp_lane(void)

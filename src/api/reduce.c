@@ -58,6 +58,12 @@ static size_t block_begin(const dp__fold *fold, size_t block)
     return block * each + (block < more ? block : more);
 }
 
+size_t dp__fold_items(const dp__call *call, size_t begin, size_t end)
+{
+    const dp__fold *fold = &call->as.fold;
+    return fold->deterministic ? block_begin(fold, end) - block_begin(fold, begin) : end - begin;
+}
+
 void dp__fold_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;

@@ -15,11 +15,13 @@ static int overflows(size_t n, size_t size)
     return size > 0 && n > SIZE_MAX / size;
 }
 
-static dp__call new_call(void (*range)(dp__batch *, size_t, size_t), size_t n, const void *key)
+static dp__call new_call(void (*range)(dp__batch *, size_t, size_t),
+                         int (*item)(dp__call *, size_t), size_t n, const void *key)
 {
     dp__call call;
     memset(&call, 0, sizeof call);
-    call.batch.range = range;
+    call.batch.range = call.range = range;
+    call.item = item;
     call.batch.n = n;
     call.batch.key = key;
     return call;
@@ -28,26 +30,32 @@ static dp__call new_call(void (*range)(dp__batch *, size_t, size_t), size_t n, c
 /* Runs a call on the calling thread and whoever helps, and reports what became of it. */
 static int run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
+    dp__care care;
+    if (options && dp__care_wanted(options, call->item != NULL))
+        dp__care_begin(&care, call, options);
     dp__call_clear_status(call);
     call->batch.outer = dp__here.batch;
     int code = pool->engine->run(pool->state, &call->batch);
-    if (code)
+    if (code) {
         call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
-    else
+    } else {
         code = dp__call_outcome(call);
+        dp__care_end(call);
+    }
     if (options && options->error)
         *options->error = call->error;
     return code;
 }
 
 /* Puts a copy of the call into a future and submits that. */
-static int submit_call(dp_pool *pool, const dp__call *call, dp_future **future)
+static int submit_call(dp_pool *pool, const dp__call *call, const dp_options *options,
+                       dp_future **future)
 {
     dp_future *made = dp__future_create(pool, 0);
     if (!made)
         return DP_ENOMEM;
     made->call = *call;
-    return dp__future_submit(made, future);
+    return dp__future_submit(made, options, future);
 }
 
 /* The common beginning: where the future goes, which pool, and whether it takes work. */
@@ -74,7 +82,7 @@ static int refuse(const dp_options *options, int code)
 static int make_map(dp__call *call, dp_map_fn f, const void *in, size_t in_size, void *out,
                     size_t out_size, size_t n, const dp_options *options)
 {
-    *call = new_call(dp__call_map_range, n, (const void *)(uintptr_t)f);
+    *call = new_call(dp__call_map_range, dp__call_map_item, n, (const void *)(uintptr_t)f);
     if (!f || (n > 0 && in_size > 0 && !in))
         return DP_EINVAL;
     if (overflows(n, in_size) || (out && overflows(n, out_size)))
@@ -84,7 +92,7 @@ static int make_map(dp__call *call, dp_map_fn f, const void *in, size_t in_size,
     call->as.map.in_size = in_size;
     call->as.map.out = out;
     call->as.map.out_size = out_size;
-    return dp__call_options(call, options, 1);
+    return dp__call_options(call, options);
 }
 
 int dp_pool_map(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size, void *out,
@@ -104,7 +112,7 @@ int dp_pool_map_async(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size
     int code = begin(&pool, future, 1);
     if (code == 0)
         code = make_map(&call, f, in, in_size, out, out_size, n, options);
-    return code ? code : submit_call(pool, &call, future);
+    return code ? code : submit_call(pool, &call, options, future);
 }
 
 /* ---- starmap ---- */
@@ -112,7 +120,7 @@ int dp_pool_map_async(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size
 static int make_starmap(dp__call *call, dp_starmap_fn f, const dp_column *columns, size_t ncolumns,
                         void *out, size_t out_size, size_t n, const dp_options *options)
 {
-    *call = new_call(dp__call_starmap_range, n, (const void *)(uintptr_t)f);
+    *call = new_call(dp__call_starmap_range, dp__call_starmap_item, n, (const void *)(uintptr_t)f);
     if (!f || !columns || ncolumns == 0 || ncolumns > DP_MAX_COLUMNS)
         return DP_EINVAL;
     if (out && overflows(n, out_size))
@@ -128,7 +136,7 @@ static int make_starmap(dp__call *call, dp_starmap_fn f, const dp_column *column
     call->as.starmap.ncolumns = ncolumns;
     call->as.starmap.out = out;
     call->as.starmap.out_size = out_size;
-    return dp__call_options(call, options, 1);
+    return dp__call_options(call, options);
 }
 
 int dp_pool_starmap(dp_pool *pool, dp_starmap_fn f, const dp_column *columns, size_t ncolumns,
@@ -157,7 +165,7 @@ int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *colum
     memcpy(made->payload, columns, ncolumns * sizeof *columns);
     made->call = call;
     made->call.as.starmap.columns = (const dp_column *)(void *)made->payload;
-    return dp__future_submit(made, future);
+    return dp__future_submit(made, options, future);
 }
 
 /* ---- apply ---- */
@@ -207,7 +215,7 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
         made->result_size = kept;
         made->call.as.map.out = made->result;
     }
-    return dp__future_submit(made, future);
+    return dp__future_submit(made, options, future);
 }
 
 /* ---- for ---- */
@@ -215,13 +223,14 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
 static int make_for(dp__call *call, dp_for_fn f, void *context, size_t first, size_t end,
                     const dp_options *options)
 {
-    *call = new_call(dp__call_for_range, end > first ? end - first : 0, (const void *)(uintptr_t)f);
+    *call = new_call(dp__call_for_range, NULL, end > first ? end - first : 0,
+                     (const void *)(uintptr_t)f);
     if (!f)
         return DP_EINVAL;
     call->first = first;
     call->as.loop.f = f;
     call->as.loop.context = context;
-    return dp__call_options(call, options, 0);
+    return dp__call_options(call, options);
 }
 
 int dp_pool_for(dp_pool *pool, dp_for_fn f, void *context, size_t first, size_t end,
@@ -241,7 +250,7 @@ int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t first, s
     int code = begin(&pool, future, 1);
     if (code == 0)
         code = make_for(&call, f, context, first, end, options);
-    return code ? code : submit_call(pool, &call, future);
+    return code ? code : submit_call(pool, &call, options, future);
 }
 
 /* ---- reduce ---- */
@@ -249,7 +258,7 @@ int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t first, s
 static int make_reduce(dp__call *call, const dp_pool *pool, const dp__fold *fold,
                        const dp_options *options)
 {
-    *call = new_call(dp__fold_range, fold->items, (const void *)(uintptr_t)fold->fold);
+    *call = new_call(dp__fold_range, NULL, fold->items, (const void *)(uintptr_t)fold->fold);
     if (!fold->fold || !fold->combine || !fold->identity || fold->size == 0)
         return DP_EINVAL;
     if (fold->size > SIZE_MAX / (4 * DP_MAX_WORKERS))
@@ -258,7 +267,7 @@ static int make_reduce(dp__call *call, const dp_pool *pool, const dp__fold *fold
     call->first = fold->begin;
     call->as.fold.deterministic = options && options->deterministic;
     call->as.fold.slots = pool->engine->lanes(pool->state);
-    return dp__call_options(call, options, 0);
+    return dp__call_options(call, options);
 }
 
 static dp__fold new_fold(dp_fold_fn f, void *context, size_t first, size_t end,
@@ -326,5 +335,5 @@ int dp_pool_reduce_async(dp_pool *pool, dp_fold_fn f, void *context, size_t firs
         made->call.as.fold.result = made->result;
     }
     dp__fold_prepare(&made->call, made->payload + size + kept);
-    return dp__future_submit(made, future);
+    return dp__future_submit(made, options, future);
 }

@@ -25,6 +25,13 @@ static inline void dp__lock_acquire(dp__lock *lock)
         dp__lock_contended(lock);
 }
 
+/* Takes the lock if it is free; 0 if it is not. */
+static inline int dp__lock_try(dp__lock *lock)
+{
+    uint32_t free_state = 0;
+    return dp__load_relaxed(&lock->state) == 0 && dp__cas_acquire(&lock->state, &free_state, 1);
+}
+
 static inline void dp__lock_release(dp__lock *lock)
 {
     if (dp__exchange_acq_rel(&lock->state, 0) == 2)

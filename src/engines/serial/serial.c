@@ -74,7 +74,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
 static void run_items(serial *engine, dp__batch *batch)
 {
     dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &engine->cancelling, 0};
+    dp__here = (dp__context){batch, &engine->cancelling, 0, NULL};
     size_t done = 0, step = batch->chunk ? batch->chunk : batch->n / 64 + 1;
     while (done < batch->n && !dp__load_relaxed(&batch->stop) &&
            !dp__load_relaxed(&engine->cancelling)) {

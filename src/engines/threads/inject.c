@@ -6,14 +6,28 @@
 #include "platform/clock.h"
 #include "wait.h"
 
+/* Puts all of `more` behind `jobs`. */
+static void append(dp__jobs *jobs, dp__jobs more)
+{
+    if (!more.first)
+        return;
+    if (jobs->first)
+        jobs->last->next = more.first;
+    else
+        jobs->first = more.first;
+    jobs->last = more.last;
+}
+
 int dp__inject_push(dp__team *team, dp__job *job)
 {
+    uint32_t priority = (uint32_t)job->batch->priority;
     dp__lock_acquire(&team->bring_lock);
     int closed = dp__load_relaxed(&team->closed) != 0;
     if (!closed) {
         job->next = NULL;
-        *team->brought_end = job;
-        team->brought_end = &job->next;
+        append(&team->brought[priority], (dp__jobs){job, job});
+        if (priority < dp__load_relaxed(&team->brought_best))
+            dp__store_relaxed(&team->brought_best, priority);
         dp__store_release(&team->brought_count, dp__load_relaxed(&team->brought_count) + 1);
         dp__fetch_add_relaxed(&team->holders, 1);
     }
@@ -31,15 +45,23 @@ int dp__inject_holds_any(dp__team *team)
     return dp__inject_is_waiting(team);
 }
 
-/* Everything that was brought since the last time. */
-static dp__job *take_brought(dp__team *team)
+/* Puts everything that was brought since the last time behind what is waiting. Under both locks. */
+static void refill(dp__team *team)
 {
-    dp__lock_acquire(&team->bring_lock);
-    dp__job *jobs = team->brought;
-    team->brought = NULL;
-    team->brought_end = &team->brought;
-    dp__lock_release(&team->bring_lock);
-    return jobs;
+    for (int p = 0; p < DP__PRIORITIES; p++) {
+        append(&team->waiting[p], team->brought[p]);
+        team->brought[p] = (dp__jobs){NULL, NULL};
+    }
+    dp__store_relaxed(&team->brought_best, DP__PRIORITIES);
+}
+
+/* The best priority of which a job is waiting, DP__PRIORITIES if none is. Under take_lock. */
+static uint32_t best_waiting(const dp__team *team)
+{
+    uint32_t p = 0;
+    while (p < DP__PRIORITIES && !team->waiting[p].first)
+        p++;
+    return p;
 }
 
 static dp__job *pop(dp__team *team)
@@ -47,11 +69,18 @@ static dp__job *pop(dp__team *team)
     if (!dp__inject_is_waiting(team))
         return NULL;
     dp__lock_acquire(&team->take_lock);
-    if (!team->waiting)
-        team->waiting = take_brought(team);
-    dp__job *job = team->waiting;
-    if (job) {
-        team->waiting = job->next;
+    uint32_t best = best_waiting(team);
+    /* Also when something better than all that is waiting was brought. */
+    if (dp__load_relaxed(&team->brought_best) < best) {
+        dp__lock_acquire(&team->bring_lock);
+        refill(team);
+        dp__lock_release(&team->bring_lock);
+        best = best_waiting(team);
+    }
+    dp__job *job = NULL;
+    if (best < DP__PRIORITIES) {
+        job = team->waiting[best].first;
+        team->waiting[best].first = job->next;
         dp__store_release(&team->taken_count, dp__load_relaxed(&team->taken_count) + 1);
     }
     dp__lock_release(&team->take_lock);
@@ -106,21 +135,21 @@ static void drop(dp__job *job)
 
 void dp__inject_drop_all(dp__team *team)
 {
+    dp__jobs all = {NULL, NULL};
     dp__lock_acquire(&team->take_lock);
-    dp__job *older = team->waiting;
-    team->waiting = NULL;
     dp__lock_acquire(&team->bring_lock);
-    dp__job *newer = team->brought;
-    team->brought = NULL;
-    team->brought_end = &team->brought;
+    refill(team);
+    for (int p = 0; p < DP__PRIORITIES; p++) {
+        append(&all, team->waiting[p]);
+        team->waiting[p] = (dp__jobs){NULL, NULL};
+    }
     dp__store_release(&team->taken_count, dp__load_relaxed(&team->brought_count));
     dp__lock_release(&team->bring_lock);
     dp__lock_release(&team->take_lock);
     /* Callbacks run in here, so no lock may be held, and the team must not go away. */
     dp__mark here = {team, dp__marks};
     dp__marks = &here;
-    drop(older);
-    drop(newer);
+    drop(all.first);
     dp__marks = here.outer;
 }
 

@@ -241,7 +241,7 @@ static int worth_waking(dp__worker *self, double ticks)
 void dp__loop_run_alone(dp__team *team, dp__batch *batch, size_t first)
 {
     dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &team->cancelling, 0};
+    dp__here = (dp__context){batch, &team->cancelling, 0, NULL};
     size_t step = batch->chunk ? batch->chunk : (batch->n - first) / 64 + 1;
     while (first < batch->n && !dp__load_relaxed(&batch->stop) &&
            !dp__load_relaxed(&team->cancelling)) {
@@ -261,7 +261,7 @@ static void open_and_run(dp__worker *self, dp__loop *loop, int wake)
     dp__context saved = dp__here;
     self->loop_depth = depth + 1;
     dp__share my = {.loop = loop, .lane = (uint32_t)take_lane(loop, self), .ticks = loop->ticks};
-    dp__here = (dp__context){loop->batch, &team->cancelling, (int)my.lane};
+    dp__here = (dp__context){loop->batch, &team->cancelling, (int)my.lane, NULL};
 
     /* Release: everything about the loop, for those who pass the gate. */
     uint64_t gate = dp__load_relaxed(&loop->gate);
@@ -327,7 +327,7 @@ size_t dp__loop_run_short(dp__team *team, dp__batch *batch)
     /* The cost may have changed since, so the clock is looked at after every eighth of the
        items; a loop that turns out to be long is shared from there on. */
     dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &team->cancelling, 0};
+    dp__here = (dp__context){batch, &team->cancelling, 0, NULL};
     dp__mark here = {team, dp__marks};
     dp__marks = &here;
     size_t done = 0, step = (batch->n - 1) / QUIET_PART + 1;

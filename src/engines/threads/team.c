@@ -48,7 +48,7 @@ int dp__team_create(dp__team **out, const dp_pool_options *options, unsigned wor
     if (!team)
         return DP_ENOMEM;
     memset(team, 0, sizeof *team);
-    team->brought_end = &team->brought;
+    dp__store_relaxed(&team->brought_best, DP__PRIORITIES);
     team->generation = generation;
     dp__store_relaxed(&team->holders, 1);
     team->id = dp__fetch_add_relaxed(&last_id, 1) + 1;

@@ -104,6 +104,11 @@ typedef struct dp__cost {
     _Atomic(uint64_t) entry; /* See cost.c. */
 } dp__cost;
 
+/* First in, first out. */
+typedef struct dp__jobs {
+    dp__job *first, *last;
+} dp__jobs;
+
 struct dp__team {
     /* Number of guests in a root, awake threads, parked threads. See idle.md. */
     _Alignas(DP__LINE) _Atomic(uint64_t) idle;
@@ -137,14 +142,15 @@ struct dp__team {
     _Atomic(dp__worker *) guests[DP__MAX_GUESTS];
     dp__cost costs[DP__COSTS];
 
-    /* Jobs from outside, first in first out, on two lists so that those who bring and those who
-       take seldom meet: the taker's list is refilled with all of the bringers'. See inject.c. */
+    /* Jobs from outside, best priority first, on two sets of lists so that those who bring and
+       those who take seldom meet: the taker's are refilled with all of the bringers'. See inject.c.
+     */
     _Alignas(DP__LINE) dp__lock bring_lock;
-    dp__job *brought;
-    dp__job **brought_end;
+    dp__jobs brought[DP__PRIORITIES];
+    _Atomic(uint32_t) brought_best;  /* No better priority was brought; written under bring_lock. */
     _Atomic(uint64_t) brought_count; /* Ever; written under bring_lock. */
     _Alignas(DP__LINE) dp__lock take_lock;
-    dp__job *waiting;
+    dp__jobs waiting[DP__PRIORITIES];
     _Atomic(uint64_t) taken_count; /* Ever; written under take_lock. */
 
     /* The memory of the team itself goes with its last holder: the pool, or a future whose waiter

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "care.h"
+
+#include <string.h>
+
+#include "call.h"
+#include "platform/clock.h"
+
+/* Reports come at most this often. */
+#define REPORT_NS INT64_C(100000000)
+
+/* The nanoseconds of a limit; 0 stands for none. -1 if it is not a limit. */
+static int64_t limit_ns(double seconds)
+{
+    return seconds == 0 ? INT64_MAX : dp__seconds_to_ns(seconds);
+}
+
+int dp__care_wanted(const dp_options *options, int has_items)
+{
+    if (limit_ns(options->deadline) < 0 || limit_ns(options->run_timeout) < 0)
+        return DP_EINVAL;
+    int of_items = options->run_timeout != 0 || options->retries > 0;
+    if (of_items && !has_items)
+        return DP_EINVAL;
+    return of_items || options->deadline != 0 || options->progress != NULL;
+}
+
+int dp__care_is_late(const dp__care *care)
+{
+    return care->deadline != INT64_MAX && dp__now_ns() >= care->deadline;
+}
+
+int dp__item_is_over(const dp__item *item)
+{
+    if (item->limit == INT64_MAX && item->care->deadline == INT64_MAX)
+        return 0;
+    int64_t now = dp__now_ns();
+    return now >= item->limit || now >= item->care->deadline;
+}
+
+void dp__care_note_left(dp__call *call, size_t items)
+{
+    if (call->care)
+        dp__fetch_add_relaxed(&call->care->left, items);
+}
+
+/* ---- Progress ---- */
+
+static void report(dp__call *call, int64_t now, int finished)
+{
+    dp__care *care = call->care;
+    uint64_t left = dp__load_relaxed(&care->left);
+    uint64_t out = dp__load_relaxed(&care->handed_out);
+    dp_progress progress = {.total = call->items,
+                            .failed = dp__load_relaxed(&care->failed),
+                            .seconds = (double)(now - care->started) * 1e-9,
+                            .eta = -1,
+                            .finished = finished};
+    /* A range that is being left may be counted on one side only, for a moment. */
+    progress.done = out > left ? out - left : 0;
+    if (progress.done > 0 && progress.seconds > 0) {
+        progress.rate = (double)progress.done / progress.seconds;
+        progress.eta = (double)(progress.total - progress.done) / progress.rate;
+    }
+    care->progress(&progress, care->progress_context);
+}
+
+/* Counts items that were handed out, and reports if it is time and nobody else is at it. */
+static void count(dp__call *call, size_t items)
+{
+    dp__care *care = call->care;
+    if (!care->progress)
+        return;
+    dp__fetch_add_relaxed(&care->handed_out, items);
+    int64_t now = dp__now_ns();
+    if (now < dp__load_relaxed(&care->next_report) || !dp__lock_try(&care->reporting))
+        return;
+    if (now >= dp__load_relaxed(&care->next_report)) {
+        dp__store_relaxed(&care->next_report, now + REPORT_NS);
+        report(call, now, 0);
+    }
+    dp__lock_release(&care->reporting);
+}
+
+/* ---- Ranges ---- */
+
+/* 1 if the deadline has passed, or somebody else has stopped the call: the items are left. */
+static int is_too_late(dp__call *call, size_t items)
+{
+    if (!dp__load_relaxed(&call->batch.stop) && dp__care_is_late(call->care)) {
+        dp__store_relaxed(&call->care->timed_out, 1);
+        dp__call_stop(call);
+    }
+    if (!dp__load_relaxed(&call->batch.stop))
+        return 0;
+    dp__store_relaxed(&call->batch.skipped, 1);
+    dp__care_note_left(call, items);
+    return 1;
+}
+
+/* Runs one item until it succeeds or has no attempt left. */
+static void run_item(dp__call *call, size_t i)
+{
+    dp__care *care = call->care;
+    dp__item item = {care, INT64_MAX};
+    const dp__item *outer = dp__here.item;
+    int task_code = 0;
+    dp__here.item = &item;
+    for (unsigned attempt = 0;; attempt++) {
+        if (care->run_timeout != INT64_MAX)
+            item.limit = dp__deadline(care->run_timeout);
+        task_code = call->item(call, i);
+        if (item.limit != INT64_MAX && dp__now_ns() >= item.limit)
+            task_code = DP_ETIMEDOUT;
+        item.limit = INT64_MAX;
+        if (task_code == 0 || attempt == care->retries || dp_cancelled())
+            break;
+    }
+    dp__call_note(call, i, task_code);
+    dp__here.item = outer;
+}
+
+/* For calls whose items are run one by one under supervision. */
+static void item_range(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    for (size_t i = begin; i < end && !is_too_late(call, end - i); i++)
+        run_item(call, i);
+    count(call, end - begin);
+}
+
+/* For calls of which only the whole is watched. */
+static void whole_range(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    dp__item item = {call->care, INT64_MAX};
+    const dp__item *outer = dp__here.item;
+    size_t items = dp__call_items(call, begin, end);
+    if (!is_too_late(call, items)) {
+        dp__here.item = &item;
+        call->range(batch, begin, end);
+        dp__here.item = outer;
+    }
+    count(call, items);
+}
+
+void dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
+{
+    memset(care, 0, sizeof *care);
+    int64_t limit = limit_ns(options->deadline);
+    care->started = dp__now_ns();
+    care->deadline = limit == INT64_MAX ? limit : dp__deadline(limit);
+    care->run_timeout = limit_ns(options->run_timeout);
+    care->retries = options->retries;
+    care->progress = options->progress;
+    care->progress_context = options->progress_context;
+    call->care = care;
+    /* A deadline is looked at before every item, so that it holds whatever the engine hands out. */
+    int by_item =
+        call->item && (options->deadline != 0 || options->run_timeout != 0 || options->retries > 0);
+    call->batch.range = by_item ? item_range : whole_range;
+}
+
+void dp__care_end(dp__call *call)
+{
+    dp__care *care = call->care;
+    if (!care || !care->progress)
+        return;
+    report(call, dp__now_ns(), 1);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_API_CARE_H
+#define DP_API_CARE_H
+
+/*
+ * What a call may ask for beyond having its items run: time limits, retries, reports of progress. A
+ * call without such wishes has none of this: its ranges go to the engine as they are. With them the
+ * engine gets a wrapper, which looks at the clock and counts.
+ */
+
+#include "api/batch.h"
+#include "dp/pool.h"
+#include "platform/lock.h"
+
+struct dp__call;
+
+typedef struct dp__care {
+    int64_t started;
+    int64_t deadline;    /* INT64_MAX: none. */
+    int64_t run_timeout; /* Nanoseconds; INT64_MAX: none. */
+    unsigned retries;
+    _Atomic(uint32_t) timed_out; /* The deadline has stopped the call. Relaxed, like the stop. */
+
+    /* Progress. The counts are relaxed: the last report comes after everything has been joined. */
+    dp_progress_fn progress;
+    void *progress_context;
+    _Atomic(uint64_t) handed_out; /* Items in ranges that have returned. */
+    _Atomic(uint64_t) left;       /* Of these, items that were left unrun. */
+    _Atomic(uint64_t) failed;
+    _Atomic(int64_t) next_report;
+    dp__lock reporting;
+} dp__care;
+
+/* What dp_cancelled() must know of the item that the calling thread runs. */
+typedef struct dp__item {
+    dp__care *care;
+    int64_t limit; /* When its time is over. */
+} dp__item;
+
+/* Whether the options wish for any of this. 0, 1, or DP_EINVAL for options that make no sense.
+   `has_items`: single items can be timed and repeated. */
+int dp__care_wanted(const dp_options *options, int has_items);
+
+/* Puts the call under care, in memory that lives as long as the call. The clock starts now. */
+void dp__care_begin(dp__care *care, struct dp__call *call, const dp_options *options);
+
+/* Every range has returned: the last report. */
+void dp__care_end(struct dp__call *call);
+
+/* Notes that items of the call were left unrun inside a range. */
+void dp__care_note_left(struct dp__call *call, size_t items);
+
+/* Whether the deadline has passed. */
+int dp__care_is_late(const dp__care *care);
+
+/* Whether the time of the item, or of its call, is over. */
+int dp__item_is_over(const dp__item *item);
+
+#endif

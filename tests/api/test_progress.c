@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Reports of progress, and the line that shows them. */
+
+#include <stdatomic.h>
+
+#include "support/fixture.h"
+
+/* ---- Reports ---- */
+
+typedef struct reports {
+    atomic_int inside;  /* Threads in the callback now. */
+    atomic_int overlap; /* Whether there ever were two. */
+    atomic_int count;
+    dp_progress last;
+    int order_is_wrong;
+    int after_the_end;
+} reports;
+
+static void take(const dp_progress *progress, void *context)
+{
+    reports *r = context;
+    if (atomic_fetch_add(&r->inside, 1) > 0)
+        atomic_store(&r->overlap, 1);
+    if (atomic_fetch_add(&r->count, 1) > 0) {
+        if (progress->done < r->last.done || progress->failed < r->last.failed ||
+            progress->seconds < r->last.seconds)
+            r->order_is_wrong = 1;
+        if (r->last.finished)
+            r->after_the_end = 1;
+    }
+    r->last = *progress;
+    atomic_fetch_sub(&r->inside, 1);
+}
+
+/* Fails for multiples of the number in the context. */
+static int item(void *out, const void *in, void *context)
+{
+    int i = *(const int *)in, step = *(const int *)context;
+    *(int *)out = i;
+    return step && i % step == 0 ? 5 : 0;
+}
+
+static int range(size_t begin, size_t end, void *context)
+{
+    int step = *(const int *)context;
+    return step && begin <= (size_t)step && (size_t)step < end ? 5 : 0;
+}
+
+static int fold(void *sum, size_t begin, size_t end, void *context)
+{
+    (void)context;
+    *(size_t *)sum += end - begin;
+    return 0;
+}
+
+static void combine(void *sum, const void *other, void *context)
+{
+    (void)context;
+    *(size_t *)sum += *(const size_t *)other;
+}
+
+enum { N = 5000 };
+
+static int in[N], out[N], status[N];
+
+static void expect(const reports *r, size_t done, size_t failed, size_t total)
+{
+    cr_assert_eq(r->last.done, done, "%zu done, not %zu", r->last.done, done);
+    cr_assert_eq(r->last.failed, failed, "%zu failed, not %zu", r->last.failed, failed);
+    cr_assert_eq(r->last.total, total);
+    cr_assert(r->last.finished);
+    cr_assert(r->last.seconds >= 0);
+    cr_assert_not(r->overlap);
+    cr_assert_not(r->order_is_wrong);
+    cr_assert_not(r->after_the_end);
+    if (done == total && total > 0)
+        cr_assert_float_eq(r->last.eta, 0, 1e-9);
+}
+
+DP_TEST(progress, counts_what_has_run)
+{
+    static const size_t chunks[] = {0, 1, 7, N};
+    dp_pool *pool = new_pool(3);
+    for (int i = 0; i < N; i++)
+        in[i] = i;
+    for (EACH(c, chunks))
+        for (int policy = 0; policy < 3; policy++)
+            for (unsigned retries = 0; retries < 2; retries++) {
+                int step = 10;
+                reports r = {0};
+                dp_options options = {.context = &step,
+                                      .chunk = chunks[c],
+                                      .on_error = (dp_error_policy)policy,
+                                      .status = status,
+                                      .retries = retries,
+                                      .progress = take,
+                                      .progress_context = &r};
+                int code = dp_pool_map(pool, item, in, sizeof *in, out, sizeof *out, N, &options);
+                EXPECT(policy == DP_ERRORS_COLLECT ? 0 : DP_ETASK, code);
+                /* The status array is the witness. */
+                size_t done = 0, failed = 0;
+                for (int i = 0; i < N; i++) {
+                    done += status[i] != DP_ECANCELLED;
+                    failed += status[i] == 5;
+                }
+                if (policy != DP_ERRORS_STOP)
+                    cr_assert_eq(failed, N / 10);
+                expect(&r, done, failed, N);
+            }
+    end_pool(pool);
+}
+
+DP_TEST(progress, of_every_verb)
+{
+    dp_pool *pool = new_pool(2);
+    const dp_column column = {in, sizeof *in, 0};
+    int none = 0;
+    size_t zero = 0, sum;
+    dp_future *future;
+    reports r = {0};
+    dp_options options = {.context = &none, .progress = take, .progress_context = &r};
+
+    EXPECT(0, dp_pool_map(pool, item, in, sizeof *in, out, sizeof *out, 0, &options));
+    expect(&r, 0, 0, 0);
+    cr_assert_eq(r.count, 1);
+    r = (reports){0};
+    EXPECT(0, dp_pool_for(pool, range, &none, 100, 1100, &options));
+    expect(&r, 1000, 0, 1000);
+    r = (reports){0};
+    int bad = 500;
+    options.on_error = DP_ERRORS_FINISH;
+    options.chunk = 1;
+    EXPECT(DP_ETASK, dp_pool_for(pool, range, &bad, 0, 1000, &options));
+    expect(&r, 1000, 1, 1000);
+    options.on_error = DP_ERRORS_STOP;
+    options.chunk = 0;
+    for (options.deterministic = 0; options.deterministic < 2; options.deterministic++) {
+        r = (reports){0};
+        EXPECT(0, dp_pool_reduce(pool, fold, NULL, 10, 10010, combine, &zero, &sum, sizeof sum,
+                                 &options));
+        expect(&r, 10000, 0, 10000);
+    }
+    options.deterministic = 0;
+    r = (reports){0};
+    EXPECT(0, dp_pool_apply(pool, item, &none, sizeof none, out, sizeof *out, &options));
+    expect(&r, 1, 0, 1);
+
+    r = (reports){0};
+    EXPECT(0,
+           dp_pool_map_async(pool, item, in, sizeof *in, out, sizeof *out, N, &options, &future));
+    EXPECT(0, dp_future_get(future, NULL, 0));
+    expect(&r, N, 0, N); /* The last report comes before the future is done. */
+    dp_future_release(future);
+    r = (reports){0};
+    EXPECT(DP_EINVAL, dp_pool_starmap_async(pool, NULL, &column, 1, NULL, 0, 5, &options, &future));
+    cr_assert_eq(r.count, 0);
+    end_pool(pool);
+}
+
+DP_TEST(progress, of_a_cancelled_call)
+{
+    if (is_serial())
+        return;
+    dp_pool *pool = new_pool(1);
+    counter entered = COUNTER_INIT, gate = COUNTER_INIT;
+    occupation how = {&entered, &gate};
+    dp_future *busy = occupy_worker(pool, &how), *future;
+    int none = 0;
+    reports r = {0};
+    dp_options options = {.context = &none, .progress = take, .progress_context = &r};
+    EXPECT(0,
+           dp_pool_map_async(pool, item, in, sizeof *in, out, sizeof *out, 10, &options, &future));
+    EXPECT(0, dp_future_cancel(future));
+    expect(&r, 0, 0, 10);
+    dp_future_release(future);
+    counter_add(&gate, 1);
+    EXPECT(0, dp_future_wait(busy, 60));
+    dp_future_release(busy);
+    end_pool(pool);
+}
+
+/* ---- The line ---- */
+
+static const char *line_of(const dp_progress *progress, const char *label, int columns)
+{
+    static char buffer[1100];
+    int length = dp_progress_format(progress, label, columns, buffer, sizeof buffer);
+    cr_assert_eq(length, (int)strlen(buffer));
+    cr_assert(length <= (columns < 20 ? 20 : columns), "%d columns: \"%s\"", columns, buffer);
+    return buffer;
+}
+
+static const dp_progress halfway = {
+    .done = 4200, .failed = 2, .total = 10000, .seconds = 3.2, .rate = 1312.5, .eta = 4.4};
+
+DP_TEST(progress, line_at_80_and_200_columns)
+{
+    cr_assert_str_eq(line_of(&halfway, "squares", 80),
+                     "squares   42% |#########              |   4200/10000  2 failed  1.3k/s  "
+                     "ETA 0:04");
+    cr_assert_str_eq(
+        line_of(&halfway, "squares", 200),
+        "squares   42% |#########################                                   |   "
+        "4200/10000  2 failed  1.3k/s  ETA 0:04");
+    cr_assert_str_eq(line_of(&halfway, NULL, 20), " 42%   4200/10000");
+}
+
+DP_TEST(progress, line_fits_any_width)
+{
+    static const dp_progress extremes[] = {
+        {0},
+        {.done = SIZE_MAX, .failed = SIZE_MAX, .total = SIZE_MAX, .rate = 1e300, .eta = 1e300},
+        {.done = 1, .total = SIZE_MAX, .rate = 1e-300, .eta = 1e300, .seconds = 1e300},
+        {.done = 5, .total = 5, .finished = 1, .seconds = 7322},
+        {.total = 5, .eta = -1},
+    };
+    for (int columns = -3; columns < 1003; columns++)
+        for (EACH(i, extremes)) {
+            line_of(&extremes[i], NULL, columns);
+            line_of(&extremes[i], "a label that is longer than many a terminal is wide, and more",
+                    columns);
+        }
+    cr_assert_str_eq(line_of(&extremes[3], NULL, 60),
+                     "100% |#############################|  5/5  0.0/s  in 2:02:02");
+}
+
+DP_TEST(progress, line_says_100_percent_only_at_the_end)
+{
+    dp_progress nearly = {.done = 999, .total = 1000, .eta = 0.1};
+    cr_assert(strstr(line_of(&nearly, NULL, 80), " 99%"));
+}
+
+DP_TEST(progress, line_refuses_bad_arguments)
+{
+    char buffer[8] = "kept";
+    EXPECT(DP_EINVAL, dp_progress_format(NULL, "x", 80, buffer, sizeof buffer));
+    EXPECT(DP_EINVAL, dp_progress_format(&halfway, "x", 80, NULL, 80));
+    EXPECT(DP_EINVAL, dp_progress_format(&halfway, "x", 80, buffer, 0));
+    cr_assert_str_eq(buffer, "kept");
+    cr_assert_eq(dp_progress_format(&halfway, NULL, 80, buffer, sizeof buffer), 7);
+    cr_assert_str_eq(buffer, " 42% |#");
+    dp_progress_bar(NULL, NULL);
+}
