@@ -26,6 +26,8 @@ RULES = {
     "src/engines/threads/": ("src/engines/threads/", *CONTRACT, "src/platform/", "include/dp/"),
     "src/engines/serial/":  ("src/engines/serial/", "src/engines/threads/team_life.h", *CONTRACT,
                              "src/platform/", "include/dp/"),
+    "src/engines/executor/": ("src/engines/executor/", "src/engines/threads/team_life.h",
+                              *CONTRACT, "src/platform/", "include/dp/"),
     "src/engines/*/":       ("src/engines/*/", *CONTRACT, "src/platform/", "include/dp/"),
     "src/api/":             ("src/api/", "src/platform/", "include/dp/"),
     "src/tools/":           ("src/platform/", "include/dp/"),

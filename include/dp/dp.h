@@ -9,6 +9,7 @@
 
 #include <dp/base.h>
 #include <dp/cpu.h>
+#include <dp/engine.h>
 #include <dp/error.h>
 #include <dp/future.h>
 #include <dp/pool.h>

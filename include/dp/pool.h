@@ -49,8 +49,10 @@ typedef struct dp_future dp_future;
 
 /** What runs the work. The verbs are the same on each. */
 typedef enum dp_engine {
-    DP_ENGINE_THREADS = 0, /**< Work-stealing threads in this process. */
-    DP_ENGINE_SERIAL = 1   /**< The calling thread alone, in index order; for debugging. */
+    DP_ENGINE_THREADS = 0,      /**< Work-stealing threads in this process. */
+    DP_ENGINE_SERIAL = 1,       /**< The calling thread alone, in index order; for debugging. */
+    DP_ENGINE_REGISTERED = 256, /**< The first of those that dp_engine_register() gives out. */
+    DP_ENGINE_LAST = 511        /**< No engine has a larger number. */
 } dp_engine;
 
 /** How a pool is made. Zero-initialise, then set what should differ. */

@@ -71,6 +71,10 @@ typedef struct dp__engine {
 extern const dp__engine dp__engine_threads;
 extern const dp__engine dp__engine_serial;
 
+/* The engine behind all executors that users register, and whether this number is one of them. */
+extern const dp__engine dp__engine_executor;
+int dp__executor_is_known(dp_engine engine);
+
 /* How many times this process is the child of a fork(). Objects made at another generation belong
    to an ancestor. */
 uint32_t dp__fork_generation(void);

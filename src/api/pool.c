@@ -34,9 +34,17 @@ static unsigned count_workers(int workers)
     return cpus < 1 ? 1 : cpus > DP_MAX_WORKERS ? DP_MAX_WORKERS : (unsigned)cpus;
 }
 
+/* NULL if there is no such engine. */
+static const dp__engine *engine_of(dp_engine engine)
+{
+    if ((unsigned)engine < ENGINES)
+        return engines[engine];
+    return dp__executor_is_known(engine) ? &dp__engine_executor : NULL;
+}
+
 static int check_options(const dp_pool_options *options)
 {
-    if ((unsigned)options->engine >= ENGINES || options->spares > DP_MAX_WORKERS)
+    if (!engine_of(options->engine) || options->spares > DP_MAX_WORKERS)
         return DP_EINVAL;
     switch (options->pin) {
     case DP_PIN_AUTO:
@@ -66,7 +74,7 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
     dp_pool *made = calloc(1, sizeof *made);
     if (!made)
         return DP_ENOMEM;
-    made->engine = engines[options->engine];
+    made->engine = engine_of(options->engine);
     made->generation = dp__fork_generation();
     code = made->engine->start(&made->state, options, workers);
     if (code) {

@@ -219,6 +219,8 @@ DP_TEST(limits, deadline_of_a_waiting_call)
     static const double limits[] = {5, DP_FOREVER};
     for (EACH(l, limits)) {
         dp_error error;
+        if (limits[l] == DP_FOREVER && is_custom())
+            break; /* There the waiter runs the call at once, and in time. */
         reset();
         dp_options options = {.context = &pause, .deadline = 0.01, .status = status};
         EXPECT(0, dp_pool_map_async(pool, sleeps, in, sizeof *in, out, sizeof *out, N, &options,

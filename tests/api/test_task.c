@@ -355,6 +355,8 @@ DP_TASK(int, fork_and_poll, (counter *, arrived), (int, polls))
 
 DP_TEST(task, poll_hands_work_to_thieves)
 {
+    if (is_custom())
+        cr_skip_test("an executor runs fork and join on the calling thread");
     if (is_serial())
         cr_skip_test("the serial engine has no thieves");
     dp_pool *pool = new_pool(2);

@@ -8,6 +8,7 @@
 #include <dp/error.h>
 #include <dp/future.h>
 
+#include "support/custom.h"
 #include "support/sync.h"
 
 dp_engine engine_under_test(void)
@@ -17,6 +18,8 @@ dp_engine engine_under_test(void)
         return DP_ENGINE_THREADS;
     if (strcmp(name, "serial") == 0)
         return DP_ENGINE_SERIAL;
+    if (strcmp(name, "custom") == 0)
+        return custom_engine();
     fprintf(stderr, "DP_TEST_ENGINE names no engine: %s\n", name);
     abort();
 }
@@ -24,6 +27,11 @@ dp_engine engine_under_test(void)
 int is_serial(void)
 {
     return engine_under_test() == DP_ENGINE_SERIAL;
+}
+
+int is_custom(void)
+{
+    return engine_under_test() >= DP_ENGINE_REGISTERED;
 }
 
 dp_pool_options pool_options(int workers)

@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "dp/engine.h"
+
+#include <stdlib.h>
+
+#include "api/engine.h"
+#include "engines/threads/team_life.h"
+#include "platform/clock.h"
+#include "platform/futex.h"
+#include "platform/lock.h"
+
+/*
+ * The engine on somebody else's threads. All it has of them is spawn(): run this function at some
+ * time. So nothing here waits for a function to start. A loop is shared through an object of its
+ * own: those who come late find its gate closed. A job waits in a list of ours, and for each there
+ * is one spawned function that takes the first; who waits for a job may have run it before.
+ */
+
+typedef struct executor {
+    dp_executor how;
+    void *theirs;
+    unsigned workers;
+    uint32_t generation;
+    dp__team *team; /* Without threads: the arenas of fork/join. */
+    _Atomic(uint32_t) closed;
+    _Atomic(uint32_t) cancelling;
+    /* Calls and spawned functions that have not come to their end. Joiners sleep on it. */
+    _Atomic(uint32_t) active;
+    _Atomic(uint32_t) holders; /* Of this memory: the pool, and each future. */
+    dp__lock lock;
+    dp__job *jobs[DP__PRIORITIES], **ends[DP__PRIORITIES]; /* First in, first out. */
+} executor;
+
+/* Which of these engines the calling thread is inside of, and with which job. */
+typedef struct presence {
+    executor *self;
+    dp__job *job;
+    struct presence *outer;
+} presence;
+
+static _Thread_local presence *present;
+
+/* ---- Registration ---- */
+
+static dp_executor registered[DP_MAX_EXECUTORS];
+static _Atomic(uint32_t) count; /* Release: the entries below it are complete. */
+static dp__lock registering;
+
+int dp_engine_register(const dp_executor *how, dp_engine *engine)
+{
+    if (!how || !how->spawn || !engine)
+        return DP_EINVAL;
+    int code = DP_ENOMEM;
+    dp__lock_acquire(&registering);
+    uint32_t index = dp__load_relaxed(&count);
+    if (index < DP_MAX_EXECUTORS) {
+        registered[index] = *how;
+        dp__store_release(&count, index + 1);
+        *engine = (dp_engine)(DP_ENGINE_REGISTERED + index);
+        code = 0;
+    }
+    dp__lock_release(&registering);
+    return code;
+}
+
+int dp__executor_is_known(dp_engine engine)
+{
+    /* Acquire: pairs with the release above. */
+    return engine >= DP_ENGINE_REGISTERED &&
+           (uint32_t)(engine - DP_ENGINE_REGISTERED) < dp__load_acquire(&count);
+}
+
+/* ---- Beginning and end of what runs ---- */
+
+static void add_active(executor *self)
+{
+    dp__fetch_add_acq_rel(&self->active, 1);
+}
+
+/* The last access to the engine: a joiner may free it right after the subtraction. The wake then
+   goes to an address that nobody sleeps on. */
+static void drop_active(executor *self)
+{
+    if (dp__fetch_sub_acq_rel(&self->active, 1) == 1)
+        dp__futex_wake(&self->active, INT32_MAX);
+}
+
+static void drop_hold(executor *self)
+{
+    if (dp__fetch_sub_acq_rel(&self->holders, 1) == 1)
+        free(self);
+}
+
+static int inside(void *state)
+{
+    for (presence *p = present; p; p = p->outer)
+        if (p->self == state)
+            return 1;
+    return 0;
+}
+
+static presence enter(executor *self, dp__job *job)
+{
+    return (presence){self, job, present};
+}
+
+/* Counted first: either who closes sees us, or we see it closed. */
+static int enter_call(executor *self, presence *here, int even_closed)
+{
+    if (self->generation != dp__fork_generation())
+        return DP_EFORKED;
+    add_active(self);
+    if (!even_closed && dp__load_acquire(&self->closed) && !inside(self)) {
+        drop_active(self);
+        return DP_ECLOSED;
+    }
+    *here = enter(self, NULL);
+    present = here;
+    return 0;
+}
+
+static void leave_call(executor *self, const presence *here)
+{
+    present = here->outer;
+    drop_active(self);
+}
+
+/* ---- Loops ---- */
+
+#define OPEN (UINT32_C(1) << 31)
+
+/* A loop that others may join. Freed by the last who knows of it. */
+typedef struct loop {
+    executor *engine;
+    dp__batch *batch;          /* Valid while the gate is open, or for those inside. */
+    _Atomic(uint32_t) gate;    /* { open:1 | entered:31 }; the owner sleeps on it. */
+    _Atomic(uint32_t) lanes;   /* Handed out so far. */
+    _Atomic(uint32_t) holders; /* The owner, and each function that was spawned. */
+    _Atomic(uint64_t) next;    /* The first block that nobody has taken. */
+    size_t block;              /* Items in one. */
+    uint64_t blocks;
+} loop;
+
+static int must_stop(const executor *self, dp__batch *batch)
+{
+    return dp__load_relaxed(&batch->stop) || dp__load_relaxed(&self->cancelling);
+}
+
+/* Takes and runs blocks until none is left. Only numbers are exchanged: relaxed. */
+static void take_part(loop *shared, int lane)
+{
+    dp__batch *batch = shared->batch;
+    dp__context saved = dp__here;
+    dp__here = (dp__context){batch, &shared->engine->cancelling, lane, NULL};
+    for (;;) {
+        uint64_t taken = dp__fetch_add_relaxed(&shared->next, 1);
+        if (taken >= shared->blocks)
+            break;
+        if (must_stop(shared->engine, batch)) {
+            dp__store_relaxed(&batch->skipped, 1);
+            break;
+        }
+        size_t begin = (size_t)taken * shared->block;
+        batch->range(batch, begin,
+                     batch->n - begin < shared->block ? batch->n : begin + shared->block);
+    }
+    dp__here = saved;
+}
+
+static void release_loop(loop *shared)
+{
+    if (dp__fetch_sub_acq_rel(&shared->holders, 1) == 1)
+        free(shared);
+}
+
+/* What is spawned for a loop. */
+static void join_loop(void *argument)
+{
+    loop *shared = argument;
+    executor *self = shared->engine;
+    /* Acquire: pairs with the release that opened the gate. */
+    uint32_t gate = dp__load_acquire(&shared->gate);
+    while ((gate & OPEN) && !dp__cas_acq_rel(&shared->gate, &gate, gate + 1))
+        ;
+    if (gate & OPEN) {
+        presence here = enter(self, NULL);
+        present = &here;
+        take_part(shared, (int)dp__fetch_add_relaxed(&shared->lanes, 1));
+        present = here.outer;
+        /* Release: what our items wrote, for the owner. */
+        if (dp__fetch_sub_acq_rel(&shared->gate, 1) == 1)
+            dp__futex_wake(&shared->gate, 1);
+    }
+    release_loop(shared);
+    drop_active(self);
+}
+
+static loop *open_loop(executor *self, dp__batch *batch)
+{
+    /* Four blocks for each worker repair what is uneven; a chunk that was asked for is kept. */
+    size_t parts = (size_t)self->workers * 4;
+    size_t block = batch->chunk ? batch->chunk : (batch->n - 1) / parts + 1;
+    if (self->workers == 1 || batch->n <= block)
+        return NULL;
+    loop *shared = malloc(sizeof *shared);
+    if (!shared)
+        return NULL;
+    *shared = (loop){.engine = self, .batch = batch, .block = block};
+    shared->blocks = (batch->n - 1) / block + 1;
+    uint32_t helpers = self->workers - 1;
+    if (shared->blocks - 1 < helpers)
+        helpers = (uint32_t)(shared->blocks - 1);
+    dp__store_relaxed(&shared->lanes, 1);
+    dp__store_relaxed(&shared->holders, 1 + helpers);
+    dp__store_release(&shared->gate, OPEN);
+    for (uint32_t i = 0; i < helpers; i++) {
+        add_active(self);
+        if (self->how.spawn(self->theirs, join_loop, shared) != 0) {
+            drop_active(self);
+            release_loop(shared);
+        }
+    }
+    return shared;
+}
+
+static void run_alone(executor *self, dp__batch *batch)
+{
+    dp__context saved = dp__here;
+    dp__here = (dp__context){batch, &self->cancelling, 0, NULL};
+    size_t done = 0, step = batch->chunk ? batch->chunk : batch->n;
+    while (done < batch->n && !must_stop(self, batch)) {
+        size_t end = batch->n - done < step ? batch->n : done + step;
+        batch->range(batch, done, end);
+        done = end;
+    }
+    if (done < batch->n)
+        dp__store_relaxed(&batch->skipped, 1);
+    dp__here = saved;
+}
+
+static void run_batch(executor *self, dp__batch *batch)
+{
+    loop *shared = batch->n > 0 ? open_loop(self, batch) : NULL;
+    if (!shared) {
+        run_alone(self, batch);
+        return;
+    }
+    take_part(shared, 0);
+    uint32_t gate = dp__fetch_and_acq_rel(&shared->gate, ~OPEN) & ~OPEN;
+    /* Those inside run items of this very loop, so this ends. Acquire: pairs with their leaving. */
+    while (gate != 0) {
+        dp__futex_wait(&shared->gate, gate, INT64_MAX);
+        gate = dp__load_acquire(&shared->gate);
+    }
+    release_loop(shared);
+}
+
+static int run(void *state, dp__batch *batch)
+{
+    executor *self = state;
+    presence here;
+    int code = enter_call(self, &here, 0);
+    if (code)
+        return code;
+    run_batch(self, batch);
+    leave_call(self, &here);
+    return 0;
+}
+
+/* ---- Jobs ---- */
+
+/* Runs a job that was claimed, inside a presence that names it. */
+static void run_claimed(executor *self, dp__job *job)
+{
+    presence here = enter(self, job);
+    dp__context saved = dp__here;
+    present = &here;
+    run_batch(self, job->batch);
+    dp__job_finish(job);
+    present = here.outer;
+    dp__here = saved;
+}
+
+static dp__job *pop(executor *self)
+{
+    dp__job *job = NULL;
+    dp__lock_acquire(&self->lock);
+    for (int p = 0; p < DP__PRIORITIES && !job; p++) {
+        job = self->jobs[p];
+        if (job && !(self->jobs[p] = job->next))
+            self->ends[p] = &self->jobs[p];
+    }
+    dp__lock_release(&self->lock);
+    return job;
+}
+
+/* What is spawned for a job. */
+static void run_one(void *argument)
+{
+    executor *self = argument;
+    dp__job *job = pop(self);
+    if (job && dp__job_claim_queued(job))
+        run_claimed(self, job);
+    drop_active(self);
+}
+
+/* Takes a job out of the list; 0 if somebody has taken it before. */
+static int take_out(executor *self, const dp__job *job)
+{
+    int p = job->batch->priority, found = 0;
+    dp__lock_acquire(&self->lock);
+    dp__job **link = &self->jobs[p];
+    while (*link && *link != job)
+        link = &(*link)->next;
+    if (*link) {
+        found = 1;
+        if (!(*link = job->next))
+            self->ends[p] = link;
+    }
+    dp__lock_release(&self->lock);
+    return found;
+}
+
+static int submit(void *state, dp__job *job)
+{
+    executor *self = state;
+    int p = job->batch->priority;
+    if (self->generation != dp__fork_generation())
+        return DP_EFORKED;
+    add_active(self); /* The spawned function's. */
+    dp__lock_acquire(&self->lock);
+    int closed = dp__load_relaxed(&self->closed) != 0;
+    if (!closed) {
+        job->next = NULL;
+        *self->ends[p] = job;
+        self->ends[p] = &job->next;
+        dp__fetch_add_relaxed(&self->holders, 1);
+    }
+    dp__lock_release(&self->lock);
+    if (closed) {
+        drop_active(self);
+        return DP_ECLOSED;
+    }
+    if (self->how.spawn(self->theirs, run_one, self) == 0)
+        return 0;
+    /* Refused, unless the function that was spawned for another job has come first and taken it;
+       then one of those that come later finds nothing left. */
+    int refused = take_out(self, job);
+    if (refused)
+        dp__fetch_sub_acq_rel(&self->holders, 1);
+    drop_active(self);
+    return refused ? DP_ETHREAD : 0;
+}
+
+static int is_inside(const dp__job *job)
+{
+    for (const presence *p = present; p; p = p->outer)
+        if (p->job == job)
+            return 1;
+    for (const dp__batch *batch = dp__here.batch; batch; batch = batch->outer)
+        if (batch == job->batch)
+            return 1;
+    return 0;
+}
+
+static int help(void *state, dp__job *job, int64_t deadline)
+{
+    executor *self = state;
+    if (is_inside(job))
+        return DP_EDEADLOCK;
+    /* Inside a task also with a limit, since no spare thread would run the job meanwhile. */
+    if (deadline != INT64_MAX && !inside(self))
+        return 1;
+    add_active(self);
+    int claimed = dp__job_claim(job);
+    if (claimed)
+        run_claimed(self, job);
+    drop_active(self);
+    return !claimed;
+}
+
+static void cancel(void *state)
+{
+    executor *self = state;
+    presence here = enter(self, NULL);
+    add_active(self);
+    present = &here; /* Callbacks run in here. */
+    for (dp__job *job = pop(self); job; job = pop(self))
+        dp__job_drop(job);
+    present = here.outer;
+    drop_active(self);
+}
+
+/* ---- The pool ---- */
+
+static int start(void **state, const dp_pool_options *options, unsigned workers)
+{
+    executor *self = calloc(1, sizeof *self);
+    *state = self;
+    if (!self)
+        return DP_ENOMEM;
+    self->how = registered[options->engine - DP_ENGINE_REGISTERED];
+    self->theirs = self->how.context;
+    self->workers = workers;
+    self->generation = dp__fork_generation();
+    dp__store_relaxed(&self->holders, 1);
+    for (int p = 0; p < DP__PRIORITIES; p++)
+        self->ends[p] = &self->jobs[p];
+    int code = dp__team_create(&self->team, options, 1, 0, self->generation);
+    if (code == 0 && self->how.start) {
+        code = self->how.start(&self->theirs, workers, self->how.context);
+        if (code)
+            dp__team_destroy(self->team);
+    }
+    if (code)
+        free(self);
+    return code;
+}
+
+static int resize(void *state, unsigned workers)
+{
+    (void)state, (void)workers;
+    return DP_ENOTSUP;
+}
+
+static void close_engine(void *state)
+{
+    executor *self = state;
+    dp__lock_acquire(&self->lock);
+    dp__store_release(&self->closed, 1);
+    dp__lock_release(&self->lock);
+}
+
+static int stop(void *state, enum dp__stop how, int64_t deadline)
+{
+    executor *self = state;
+    if (how == DP__STOP_CANCEL) {
+        dp__store_relaxed(&self->cancelling, 1);
+        dp__store_relaxed(&self->team->cancelling, 1);
+        cancel(self);
+    }
+    uint32_t active;
+    /* Acquire: pairs with drop_active(). */
+    while ((active = dp__load_acquire(&self->active)) > 0) {
+        if (dp__now_ns() >= deadline)
+            return DP_ETIMEDOUT;
+        dp__futex_wait(&self->active, active, deadline);
+    }
+    return 0;
+}
+
+static void destroy(void *state)
+{
+    executor *self = state;
+    if (self->how.stop && self->generation == dp__fork_generation())
+        self->how.stop(self->theirs);
+    dp__team_destroy(self->team);
+    drop_hold(self);
+}
+
+static void release(void *state)
+{
+    drop_hold(state);
+}
+
+static unsigned workers_of(void *state)
+{
+    return ((executor *)state)->workers;
+}
+
+static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame, int even_closed)
+{
+    executor *self = state;
+    presence here;
+    int code = enter_call(self, &here, even_closed);
+    if (code)
+        return code;
+    code = dp__team_task_run(self->team, root, frame, 1);
+    leave_call(self, &here);
+    return code;
+}
+
+static void blocking(int begin)
+{
+    (void)begin;
+}
+
+const dp__engine dp__engine_executor = {
+    .name = "executor",
+    .start = start,
+    .run = run,
+    .submit = submit,
+    .help = help,
+    .cancel = cancel,
+    .resize = resize,
+    .close = close_engine,
+    .inside = inside,
+    .stop = stop,
+    .destroy = destroy,
+    .release = release,
+    .workers = workers_of,
+    .lanes = workers_of,
+    .task_run = task_run,
+    .blocking = blocking,
+};
