@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dp on the threads of a pool that a program has already: here one of the simplest kind, a list of
-   functions behind a mutex. Its spawn() is all that dp needs to know of it. */
+/* dp on the threads of a pool that a program has already. Its spawn() is all that dp needs. */
 #include <dp/dp.h>
 #include <pthread.h>
 #include <stdio.h>
