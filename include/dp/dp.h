@@ -7,13 +7,16 @@
  * The whole library: data parallelism for C.
  */
 
+#include <dp/allreduce.h>
 #include <dp/base.h>
 #include <dp/cpu.h>
 #include <dp/engine.h>
 #include <dp/error.h>
 #include <dp/future.h>
+#include <dp/partition.h>
 #include <dp/pool.h>
 #include <dp/progress.h>
+#include <dp/random.h>
 #include <dp/task.h>
 #include <dp/typed.h>
 #include <dp/version.h>

@@ -311,6 +311,21 @@ static void reduce_with(int deterministic, int is_async)
     use_and_destroy(pool);
 }
 
+static void allreduce(void)
+{
+    dp_pool *pool = stress_pool(2);
+    int32_t x[2][ITEMS];
+    void *buffers[] = {x[0], x[1]};
+    for (int i = 0; i < ITEMS; i++)
+        x[0][i] = x[1][i] = i;
+    begin();
+    int done = succeeded(dp_allreduce(pool, DP_OP_SUM, DP_TYPE_INT32, buffers, 2, ITEMS));
+    fault_end();
+    for (int i = 0; i < 2 * ITEMS; i++)
+        CHECK_EQUAL(x[i / ITEMS][i % ITEMS], i % ITEMS * (done ? 2 : 1));
+    use_and_destroy(pool);
+}
+
 static void reduce_big(void)
 {
     reduce_with(0, 0);
@@ -527,6 +542,7 @@ static const scenario scenarios[] = {
     {"apply_async", apply_async, NULL},
     {"starmap_async", starmap_async, NULL},
     {"apply_dropped", apply_dropped, NULL},
+    {"allreduce", allreduce, NULL},
     {"reduce_big", reduce_big, NULL},
     {"reduce_big_in_order", reduce_big_in_order, NULL},
     {"reduce_big_async", reduce_big_async, NULL},
