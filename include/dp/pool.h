@@ -25,6 +25,7 @@
  */
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <dp/base.h>
 #include <dp/cpu.h>
@@ -122,6 +123,8 @@ typedef struct dp_options {
     unsigned retries;   /**< How often an item that failed is run again, at once and on the same
                              worker, before the failure counts. Not for dp_pool_for() and
                              dp_pool_reduce(). */
+    uint64_t seed;      /**< Not 0: each item has a stream of random numbers of its own, for
+                             dp_item_random(). Not for dp_pool_for() and dp_pool_reduce(). */
     dp_priority priority;    /**< Asynchronous verbs only: a hint which waiting call to begin. */
     dp_progress_fn progress; /**< Told how far the call has come. NULL: nobody. */
     void *progress_context;  /**< Passed to `progress`. */

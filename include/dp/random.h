@@ -103,6 +103,17 @@ static inline dp_random dp_random_at(uint64_t seed, uint64_t index)
 }
 
 /**
+ * The stream of the item that the calling thread runs, at its beginning: dp_random_at() of
+ * dp_options::seed and the item's index in its call. The same for each attempt of an item with
+ * retries.
+ *
+ * @param[out] random  Receives the stream; stream 0 of seed 0 on failure.
+ * @return             0; #DP_ENOTSUP outside an item of a call with a seed, tasks that the item has
+ *                     forked and another worker has taken over included; #DP_EINVAL for NULL.
+ */
+DP_API int dp_item_random(dp_random *random);
+
+/**
  * The next number of 32 random bits. After 2^64 of them the stream begins anew.
  *
  * Cost: a few nanoseconds; every fourth call computes a block of four.

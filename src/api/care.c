@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "call.h"
+#include "dp/random.h"
 #include "platform/clock.h"
 
 /* Reports come at most this often. */
@@ -19,7 +20,7 @@ int dp__care_wanted(const dp_options *options, int has_items)
 {
     if (limit_ns(options->deadline) < 0 || limit_ns(options->run_timeout) < 0)
         return DP_EINVAL;
-    int of_items = options->run_timeout != 0 || options->retries > 0;
+    int of_items = options->run_timeout != 0 || options->retries > 0 || options->seed != 0;
     if (of_items && !has_items)
         return DP_EINVAL;
     return of_items || options->deadline != 0 || options->progress != NULL;
@@ -102,7 +103,7 @@ static int is_too_late(dp__call *call, size_t items)
 static void run_item(dp__call *call, size_t i)
 {
     dp__care *care = call->care;
-    dp__item item = {care, INT64_MAX};
+    dp__item item = {care, i, INT64_MAX};
     const dp__item *outer = dp__here.item;
     int task_code = 0;
     dp__here.item = &item;
@@ -133,7 +134,7 @@ static void item_range(dp__batch *batch, size_t begin, size_t end)
 static void whole_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
-    dp__item item = {call->care, INT64_MAX};
+    dp__item item = {call->care, begin, INT64_MAX};
     const dp__item *outer = dp__here.item;
     size_t items = dp__call_items(call, begin, end);
     if (!is_too_late(call, items)) {
@@ -144,6 +145,16 @@ static void whole_range(dp__batch *batch, size_t begin, size_t end)
     count(call, items);
 }
 
+int dp_item_random(dp_random *random)
+{
+    const dp__item *item = dp__here.item;
+    if (!random)
+        return DP_EINVAL;
+    int has_stream = item && item->care->seed != 0;
+    *random = has_stream ? dp_random_at(item->care->seed, item->index) : dp_random_at(0, 0);
+    return has_stream ? 0 : DP_ENOTSUP;
+}
+
 void dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
 {
     memset(care, 0, sizeof *care);
@@ -152,12 +163,13 @@ void dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
     care->deadline = limit == INT64_MAX ? limit : dp__deadline(limit);
     care->run_timeout = limit_ns(options->run_timeout);
     care->retries = options->retries;
+    care->seed = options->seed;
     care->progress = options->progress;
     care->progress_context = options->progress_context;
     call->care = care;
     /* A deadline is looked at before every item, so that it holds whatever the engine hands out. */
-    int by_item =
-        call->item && (options->deadline != 0 || options->run_timeout != 0 || options->retries > 0);
+    int by_item = call->item && (options->deadline != 0 || options->run_timeout != 0 ||
+                                 options->retries > 0 || options->seed != 0);
     call->batch.range = by_item ? item_range : whole_range;
 }
 

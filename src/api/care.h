@@ -19,6 +19,7 @@ typedef struct dp__care {
     int64_t deadline;    /* INT64_MAX: none. */
     int64_t run_timeout; /* Nanoseconds; INT64_MAX: none. */
     unsigned retries;
+    uint64_t seed;               /* Of the items' streams of random numbers; 0: none. */
     _Atomic(uint32_t) timed_out; /* The deadline has stopped the call. Relaxed, like the stop. */
 
     /* Progress. The counts are relaxed: the last report comes after everything has been joined. */
@@ -34,6 +35,7 @@ typedef struct dp__care {
 /* What dp_cancelled() must know of the item that the calling thread runs. */
 typedef struct dp__item {
     dp__care *care;
+    size_t index;
     int64_t limit; /* When its time is over. */
 } dp__item;
 

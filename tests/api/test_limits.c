@@ -83,6 +83,46 @@ DP_TEST(limits, retries_stop_with_the_call)
     end_pool(pool);
 }
 
+/* ---- Random numbers ---- */
+
+static uint64_t drawn[N];
+
+/* Fails at first, after it has drawn. */
+static int draws(void *o, const void *i, void *context)
+{
+    int item = *(const int *)i;
+    dp_random random;
+    (void)context;
+    if (dp_item_random(&random) != 0)
+        return 1;
+    *(uint64_t *)o = dp_random_u64(&random);
+    return atomic_fetch_add(&runs[item], 1) == 0 && item % 3 == 0 ? 2 : 0;
+}
+
+DP_TEST(limits, items_have_streams_of_their_own)
+{
+    static const int sizes[] = {1, 2, 7};
+    dp_options options = {.seed = 42, .retries = 1};
+    dp_random random;
+    for (EACH(s, sizes)) {
+        dp_pool *pool = new_pool(sizes[s]);
+        reset();
+        EXPECT(0, dp_pool_map(pool, draws, in, sizeof *in, drawn, sizeof *drawn, N, &options));
+        for (int i = 0; i < N; i++) {
+            random = dp_random_at(42, (uint64_t)i);
+            cr_assert_eq(drawn[i], dp_random_u64(&random));
+            cr_assert_eq(atomic_load(&runs[i]), i % 3 == 0 ? 2 : 1);
+        }
+        options.seed = 0; /* No seed, no stream. */
+        EXPECT(DP_ETASK,
+               dp_pool_map(pool, draws, in, sizeof *in, drawn, sizeof *drawn, N, &options));
+        options.seed = 42;
+        end_pool(pool);
+    }
+    EXPECT(DP_ENOTSUP, dp_item_random(&random));
+    EXPECT(DP_EINVAL, dp_item_random(NULL));
+}
+
 /* ---- The time of an item ---- */
 
 /* Item 7 works until it is told to stop, and says what the context wants it to say. */
@@ -367,7 +407,7 @@ DP_TEST(limits, refuses_bad_options)
         {.priority = (dp_priority)2},
         {.priority = (dp_priority)-2},
     };
-    static const dp_options of_items[] = {{.retries = 1}, {.run_timeout = 1}};
+    static const dp_options of_items[] = {{.retries = 1}, {.run_timeout = 1}, {.seed = 1}};
     dp_pool *pool = new_pool(2);
     int zero = 0, sum = 0;
     double pause = 0;
