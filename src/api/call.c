@@ -1,15 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call.h"
 
-/* 1 if the rest of the range must be left: the batch was stopped. */
-static int is_stopped(dp__batch *batch)
-{
-    if (!dp__load_relaxed(&batch->stop))
-        return 0;
-    dp__store_relaxed(&batch->skipped, 1);
-    return 1;
-}
-
 /* Whether an item gave up because it was asked to: that is no failure of its own. */
 static int gave_up(dp__call *call, int task_code)
 {
@@ -38,7 +29,7 @@ void dp__call_map_range(dp__batch *batch, size_t begin, size_t end)
         in_size = 0;
     if (!out)
         out_size = 0;
-    for (size_t i = begin; i < end && !is_stopped(batch); i++) {
+    for (size_t i = begin; i < end && !dp__call_is_stopped(batch); i++) {
         int task_code = f(out, in, call->context);
         if (task_code || call->status)
             note(call, i, task_code);
@@ -54,7 +45,7 @@ void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end)
     size_t ncolumns = call->as.starmap.ncolumns, out_size = call->as.starmap.out_size;
     char *out = call->as.starmap.out;
     const void *in[DP_MAX_COLUMNS];
-    for (size_t i = begin; i < end && !is_stopped(batch); i++) {
+    for (size_t i = begin; i < end && !dp__call_is_stopped(batch); i++) {
         for (size_t c = 0; c < ncolumns; c++)
             in[c] = (const char *)columns[c].base + i * columns[c].stride;
         int task_code = call->as.starmap.f(out ? out + i * out_size : NULL, in, call->context);

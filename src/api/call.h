@@ -66,6 +66,15 @@ void dp__call_map_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
 
+/* 1 if the rest of the range must be left: the batch was stopped. */
+static inline int dp__call_is_stopped(dp__batch *batch)
+{
+    if (!dp__load_relaxed(&batch->stop))
+        return 0;
+    dp__store_relaxed(&batch->skipped, 1);
+    return 1;
+}
+
 /* Fills in what the options say. 0, DP_EINVAL or DP_EOVERFLOW. */
 int dp__call_options(dp__call *call, const dp_options *options, int has_items);
 

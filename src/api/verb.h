@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_API_VERB_H
+#define DP_API_VERB_H
+
+/* What every verb is made of; see verbs.c for how. */
+
+#include "future_internal.h"
+
+/* A call of n items with nothing else filled in. `key` as in dp__batch. */
+dp__call dp__new_call(void (*range)(dp__batch *, size_t, size_t), size_t n, const void *key);
+
+/* The common beginning: where the future goes, which pool, and whether it takes work. */
+int dp__verb_begin(dp_pool **pool, dp_future **future, int is_async);
+
+/* A synchronous call that fails before it begins still fills in options->error. */
+int dp__verb_refuse(const dp_options *options, int code);
+
+/* Runs a call on the calling thread and whoever helps, and reports what became of it. */
+int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options);
+
+/* Puts a copy of the call into a future and submits that. */
+int dp__submit_call(dp_pool *pool, const dp__call *call, dp_future **future);
+
+#endif
