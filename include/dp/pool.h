@@ -80,7 +80,7 @@ typedef struct dp_options {
                                    dp_pool_for() and dp_pool_reduce(), which have no items. */
     dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
                                    with the lowest item index, or code 0. */
-    void *context;            /**< Passed to the element function of map, starmap and apply. */
+    void *context;            /**< Passed to the functions of map, starmap, apply and run. */
     int deterministic; /**< dp_pool_reduce() only: the same bits for any number of workers. */
 } dp_options;
 

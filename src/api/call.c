@@ -62,6 +62,17 @@ void dp__call_for_range(dp__batch *batch, size_t begin, size_t end)
         dp__call_fail(call, begin, task_code);
 }
 
+void dp__call_run_range(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    for (size_t i = begin; i < end && !dp__call_is_stopped(batch); i++) {
+        const dp_delayed *delayed = &call->as.calls[i];
+        int task_code = delayed->f(delayed->result, delayed->arg, call->context);
+        if (task_code || call->status)
+            note(call, i, task_code);
+    }
+}
+
 int dp__call_options(dp__call *call, const dp_options *options, int has_items)
 {
     static const dp_options defaults;

@@ -8,7 +8,7 @@
  */
 
 #include "api/batch.h"
-#include "dp/pool.h"
+#include "dp/run.h"
 #include "platform/lock.h"
 
 /* A reduce keeps its accumulators here; see reduce.c. */
@@ -57,6 +57,7 @@ struct dp__call {
             dp_for_fn f;
             void *context;
         } loop;
+        const dp_delayed *calls;
         dp__fold fold;
     } as;
 };
@@ -65,6 +66,7 @@ struct dp__call {
 void dp__call_map_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
+void dp__call_run_range(dp__batch *batch, size_t begin, size_t end);
 
 /* 1 if the rest of the range must be left: the batch was stopped. */
 static inline int dp__call_is_stopped(dp__batch *batch)

@@ -138,6 +138,30 @@ static int call_reduce_async(dp_pool *pool, size_t n)
     return finish(code, future);
 }
 
+static void delay(dp_delayed *calls, int *out, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        calls[i] = (dp_delayed){element, &in[i], &out[i]};
+}
+
+static int call_run(dp_pool *pool, size_t n)
+{
+    int out[VERB_MAX];
+    dp_delayed calls[VERB_MAX];
+    delay(calls, out, n);
+    return dp_pool_run(pool, calls, n, NULL);
+}
+
+static int call_run_async(dp_pool *pool, size_t n)
+{
+    int out[VERB_MAX];
+    dp_delayed calls[VERB_MAX];
+    dp_future *future = UNSET;
+    delay(calls, out, n);
+    int code = dp_pool_run_async(pool, calls, n, NULL, &future);
+    return finish(code, future);
+}
+
 static int call_task(dp_pool *pool, size_t n)
 {
     int result;
@@ -151,6 +175,7 @@ const verb verbs[] = {
     {"apply", 0, call_apply},      {"apply_async", 0, call_apply_async},
     {"for", 1, call_for},          {"for_async", 1, call_for_async},
     {"reduce", 1, call_reduce},    {"reduce_async", 1, call_reduce_async},
+    {"run", 1, call_run},          {"run_async", 1, call_run_async},
     {"DP_RUN_INTO", 0, call_task},
 };
 
