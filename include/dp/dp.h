@@ -14,6 +14,7 @@
 #include <dp/pool.h>
 #include <dp/run.h>
 #include <dp/task.h>
+#include <dp/tiles.h>
 #include <dp/typed.h>
 #include <dp/version.h>
 

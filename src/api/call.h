@@ -9,6 +9,7 @@
 
 #include "api/batch.h"
 #include "dp/run.h"
+#include "dp/tiles.h"
 #include "platform/lock.h"
 
 /* A reduce keeps its accumulators here; see reduce.c. */
@@ -28,6 +29,14 @@ typedef struct dp__fold {
     const void *identity;
     void *result;
 } dp__fold;
+
+/* A tiled loop; one over two dimensions has a single plane. */
+typedef struct dp__tiles {
+    dp_for_2d_fn f2; /* NULL in three dimensions. */
+    dp_for_3d_fn f3; /* NULL in two. */
+    void *context;
+    dp_extent extent[3]; /* Planes, rows, columns; every tile at least 1. */
+} dp__tiles;
 
 typedef struct dp__call dp__call;
 struct dp__call {
@@ -58,6 +67,7 @@ struct dp__call {
             void *context;
         } loop;
         const dp_delayed *calls;
+        dp__tiles tiles;
         dp__fold fold;
     } as;
 };

@@ -9,6 +9,15 @@
 /* A call of n items with nothing else filled in. `key` as in dp__batch. */
 dp__call dp__new_call(void (*range)(dp__batch *, size_t, size_t), size_t n, const void *key);
 
+/* The key of a function whose items are blocks of `length` indices: what a block costs depends on
+   its magnitude. */
+static inline const void *dp__verb_key(uintptr_t f, size_t length)
+{
+    uintptr_t magnitude = 63 - (uintptr_t)__builtin_clzll((uint64_t)length | 1);
+    /* Above the address and below the bits that an engine may mix in. */
+    return (const void *)(f ^ magnitude << (sizeof f * 8 - 16));
+}
+
 /* The common beginning: where the future goes, which pool, and whether it takes work. */
 int dp__verb_begin(dp_pool **pool, dp_future **future, int is_async);
 

@@ -138,6 +138,50 @@ static int call_reduce_async(dp_pool *pool, size_t n)
     return finish(code, future);
 }
 
+static int tile(size_t row_begin, size_t row_end, size_t column_begin, size_t column_end,
+                void *context)
+{
+    (void)column_begin, (void)column_end;
+    return range(row_begin, row_end, context);
+}
+
+static int box(size_t plane_begin, size_t plane_end, size_t row_begin, size_t row_end,
+               size_t column_begin, size_t column_end, void *context)
+{
+    (void)row_begin, (void)row_end, (void)column_begin, (void)column_end;
+    return range(plane_begin, plane_end, context);
+}
+
+/* n indices in a single row. */
+static dp_extent along(size_t n)
+{
+    return (dp_extent){0, n, 0};
+}
+
+static int call_for_2d(dp_pool *pool, size_t n)
+{
+    return dp_pool_for_2d(pool, tile, NULL, along(n), along(1), NULL);
+}
+
+static int call_for_2d_async(dp_pool *pool, size_t n)
+{
+    dp_future *future = UNSET;
+    int code = dp_pool_for_2d_async(pool, tile, NULL, along(n), along(1), NULL, &future);
+    return finish(code, future);
+}
+
+static int call_for_3d(dp_pool *pool, size_t n)
+{
+    return dp_pool_for_3d(pool, box, NULL, along(n), along(1), along(1), NULL);
+}
+
+static int call_for_3d_async(dp_pool *pool, size_t n)
+{
+    dp_future *future = UNSET;
+    int code = dp_pool_for_3d_async(pool, box, NULL, along(n), along(1), along(1), NULL, &future);
+    return finish(code, future);
+}
+
 static void delay(dp_delayed *calls, int *out, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -175,6 +219,8 @@ const verb verbs[] = {
     {"apply", 0, call_apply},      {"apply_async", 0, call_apply_async},
     {"for", 1, call_for},          {"for_async", 1, call_for_async},
     {"reduce", 1, call_reduce},    {"reduce_async", 1, call_reduce_async},
+    {"for_2d", 1, call_for_2d},    {"for_2d_async", 1, call_for_2d_async},
+    {"for_3d", 1, call_for_3d},    {"for_3d_async", 1, call_for_3d_async},
     {"run", 1, call_run},          {"run_async", 1, call_run_async},
     {"DP_RUN_INTO", 0, call_task},
 };
