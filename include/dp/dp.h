@@ -13,6 +13,7 @@
 #include <dp/future.h>
 #include <dp/pool.h>
 #include <dp/run.h>
+#include <dp/scan.h>
 #include <dp/task.h>
 #include <dp/tiles.h>
 #include <dp/typed.h>

@@ -76,12 +76,12 @@ typedef struct dp_options {
     dp_error_policy on_error; /**< Default #DP_ERRORS_STOP. */
     int *status;              /**< Needs n entries; entry i becomes what item i returned, or
                                    #DP_ECANCELLED if it was never started. Required by
-                                   #DP_ERRORS_COLLECT, allowed with the others. Not for
-                                   dp_pool_for() and dp_pool_reduce(), which have no items. */
+                                   #DP_ERRORS_COLLECT, allowed with the others. Not for loops,
+                                   dp_pool_reduce() and scans, which have no items. */
     dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
                                    with the lowest item index, or code 0. */
     void *context;            /**< Passed to the functions of map, starmap, apply and run. */
-    int deterministic; /**< dp_pool_reduce() only: the same bits for any number of workers. */
+    int deterministic; /**< dp_pool_reduce() and scans: the same bits for any number of workers. */
 } dp_options;
 
 /** One array of dp_pool_starmap(). */

@@ -12,6 +12,8 @@
 #include "dp/tiles.h"
 #include "platform/lock.h"
 
+struct dp__scan;
+
 /* A reduce keeps its accumulators here; see reduce.c. */
 typedef struct dp__fold {
     dp_fold_fn fold;
@@ -68,6 +70,7 @@ struct dp__call {
         } loop;
         const dp_delayed *calls;
         dp__tiles tiles;
+        struct dp__scan *scan; /* See scan.c. */
         dp__fold fold;
     } as;
 };

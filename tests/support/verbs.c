@@ -206,6 +206,43 @@ static int call_run_async(dp_pool *pool, size_t n)
     return finish(code, future);
 }
 
+static void add_item(void *accumulator, const void *other, void *context)
+{
+    atomic_fetch_add(&items, 1);
+    combine(accumulator, other, context);
+}
+
+static int call_scan(dp_pool *pool, size_t n)
+{
+    static const size_t numbers[VERB_MAX];
+    size_t out[VERB_MAX];
+    return dp_pool_scan(pool, add_item, NULL, numbers, out, sizeof out[0], n, &zero,
+                        DP_SCAN_INCLUSIVE, NULL);
+}
+
+static int call_scan_async(dp_pool *pool, size_t n)
+{
+    static const size_t numbers[VERB_MAX];
+    size_t out[VERB_MAX];
+    dp_future *future = UNSET;
+    int code = dp_pool_scan_async(pool, add_item, NULL, numbers, out, sizeof out[0], n, &zero,
+                                  DP_SCAN_EXCLUSIVE, NULL, &future);
+    return finish(code, future);
+}
+
+static int call_scan_range(dp_pool *pool, size_t n)
+{
+    return dp_pool_scan_range(pool, fold, fold, NULL, 0, n, combine, &zero, sizeof zero, NULL);
+}
+
+static int call_scan_range_async(dp_pool *pool, size_t n)
+{
+    dp_future *future = UNSET;
+    int code = dp_pool_scan_range_async(pool, fold, fold, NULL, 0, n, combine, &zero, sizeof zero,
+                                        NULL, &future);
+    return finish(code, future);
+}
+
 static int call_task(dp_pool *pool, size_t n)
 {
     int result;
@@ -214,14 +251,26 @@ static int call_task(dp_pool *pool, size_t n)
 }
 
 const verb verbs[] = {
-    {"map", 1, call_map},          {"map_async", 1, call_map_async},
-    {"starmap", 1, call_starmap},  {"starmap_async", 1, call_starmap_async},
-    {"apply", 0, call_apply},      {"apply_async", 0, call_apply_async},
-    {"for", 1, call_for},          {"for_async", 1, call_for_async},
-    {"reduce", 1, call_reduce},    {"reduce_async", 1, call_reduce_async},
-    {"for_2d", 1, call_for_2d},    {"for_2d_async", 1, call_for_2d_async},
-    {"for_3d", 1, call_for_3d},    {"for_3d_async", 1, call_for_3d_async},
-    {"run", 1, call_run},          {"run_async", 1, call_run_async},
+    {"map", 1, call_map},
+    {"map_async", 1, call_map_async},
+    {"starmap", 1, call_starmap},
+    {"starmap_async", 1, call_starmap_async},
+    {"apply", 0, call_apply},
+    {"apply_async", 0, call_apply_async},
+    {"for", 1, call_for},
+    {"for_async", 1, call_for_async},
+    {"reduce", 1, call_reduce},
+    {"reduce_async", 1, call_reduce_async},
+    {"for_2d", 1, call_for_2d},
+    {"for_2d_async", 1, call_for_2d_async},
+    {"for_3d", 1, call_for_3d},
+    {"for_3d_async", 1, call_for_3d_async},
+    {"run", 1, call_run},
+    {"run_async", 1, call_run_async},
+    {"scan", 1, call_scan},
+    {"scan_async", 1, call_scan_async},
+    {"scan_range", 1, call_scan_range},
+    {"scan_range_async", 1, call_scan_range_async},
     {"DP_RUN_INTO", 0, call_task},
 };
 
