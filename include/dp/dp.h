@@ -17,7 +17,10 @@
 #include <dp/pool.h>
 #include <dp/progress.h>
 #include <dp/random.h>
+#include <dp/run.h>
+#include <dp/scan.h>
 #include <dp/task.h>
+#include <dp/tiles.h>
 #include <dp/typed.h>
 #include <dp/version.h>
 

@@ -83,7 +83,8 @@ typedef enum dp_priority {
 
 /** How far a call has come. */
 typedef struct dp_progress {
-    size_t done;    /**< Items that have run, the failed ones included. */
+    size_t done;    /**< Items that have run, the failed ones included; tiles of a loop in tiles.
+                         Those of a scan all at its end. */
     size_t failed;  /**< Items that have failed, after all their retries. */
     size_t total;   /**< Items of the call. */
     double seconds; /**< Time since the call. */
@@ -106,8 +107,8 @@ typedef struct dp_options {
     dp_error_policy on_error; /**< Default #DP_ERRORS_STOP. */
     int *status;              /**< Needs n entries; entry i becomes what item i returned, or
                                    #DP_ECANCELLED if it was never started. Required by
-                                   #DP_ERRORS_COLLECT, allowed with the others. Not for
-                                   dp_pool_for() and dp_pool_reduce(), which have no items. */
+                                   #DP_ERRORS_COLLECT, allowed with the others. Not for loops,
+                                   dp_pool_reduce() and scans, which have no items. */
     dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
                                    with the lowest item index, or code 0. */
     void *context;            /**< Passed to the element function of map, starmap and apply. */

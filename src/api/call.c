@@ -3,16 +3,6 @@
 
 #include "platform/futex.h"
 
-/* 1 if the rest of the range, so many items, must be left: the batch was stopped. */
-static int is_stopped(dp__batch *batch, size_t rest)
-{
-    if (!dp__load_relaxed(&batch->stop))
-        return 0;
-    dp__store_relaxed(&batch->skipped, 1);
-    dp__care_note_left((dp__call *)batch, rest);
-    return 1;
-}
-
 /* Whether an item gave up because it was asked to: that is no failure of its own. */
 static int gave_up(dp__call *call, int task_code)
 {
@@ -44,7 +34,7 @@ void dp__call_map_range(dp__batch *batch, size_t begin, size_t end)
         in_size = 0;
     if (!out)
         out_size = 0;
-    for (size_t i = begin; i < end && !is_stopped(batch, end - i); i++) {
+    for (size_t i = begin; i < end && !dp__call_is_stopped(batch, end - i); i++) {
         int task_code = f(out, in, call->context);
         if (task_code || call->status)
             dp__call_note(call, i, task_code);
@@ -68,7 +58,7 @@ void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end)
     size_t ncolumns = call->as.starmap.ncolumns, out_size = call->as.starmap.out_size;
     char *out = call->as.starmap.out;
     const void *in[DP_MAX_COLUMNS];
-    for (size_t i = begin; i < end && !is_stopped(batch, end - i); i++) {
+    for (size_t i = begin; i < end && !dp__call_is_stopped(batch, end - i); i++) {
         for (size_t c = 0; c < ncolumns; c++)
             in[c] = (const char *)columns[c].base + i * columns[c].stride;
         int task_code = call->as.starmap.f(out ? out + i * out_size : NULL, in, call->context);
@@ -95,9 +85,28 @@ void dp__call_for_range(dp__batch *batch, size_t begin, size_t end)
         dp__call_fail(call, begin, task_code);
 }
 
+int dp__call_run_item(dp__call *call, size_t i)
+{
+    const dp_delayed *delayed = &call->as.calls[i];
+    return delayed->f(delayed->result, delayed->arg, call->context);
+}
+
+void dp__call_run_range(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    for (size_t i = begin; i < end && !dp__call_is_stopped(batch, end - i); i++) {
+        int task_code = dp__call_run_item(call, i);
+        if (task_code || call->status)
+            dp__call_note(call, i, task_code);
+    }
+}
+
 size_t dp__call_items(const dp__call *call, size_t begin, size_t end)
 {
-    return call->range == dp__fold_range ? dp__fold_items(call, begin, end) : end - begin;
+    /* The one item of a scan is all of its items. */
+    if (call->items != call->batch.n)
+        return call->range == dp__fold_range ? dp__fold_items(call, begin, end) : call->items;
+    return end - begin;
 }
 
 int dp__call_options(dp__call *call, const dp_options *options)

@@ -10,7 +10,11 @@
 #include "api/batch.h"
 #include "api/care.h"
 #include "dp/pool.h"
+#include "dp/run.h"
+#include "dp/tiles.h"
 #include "platform/lock.h"
+
+struct dp__scan;
 
 /* A reduce keeps its accumulators here; see reduce.c. */
 typedef struct dp__fold {
@@ -29,6 +33,14 @@ typedef struct dp__fold {
     const void *identity;
     void *result;
 } dp__fold;
+
+/* A tiled loop; one over two dimensions has a single plane. */
+typedef struct dp__tiles {
+    dp_for_2d_fn f2; /* NULL in three dimensions. */
+    dp_for_3d_fn f3; /* NULL in two. */
+    void *context;
+    dp_extent extent[3]; /* Planes, rows, columns; every tile at least 1. */
+} dp__tiles;
 
 typedef struct dp__call dp__call;
 struct dp__call {
@@ -62,6 +74,9 @@ struct dp__call {
             dp_for_fn f;
             void *context;
         } loop;
+        const dp_delayed *calls;
+        dp__tiles tiles;
+        struct dp__scan *scan; /* See scan.c. */
         dp__fold fold;
     } as;
 };
@@ -70,10 +85,22 @@ struct dp__call {
 void dp__call_map_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
+void dp__call_run_range(dp__batch *batch, size_t begin, size_t end);
+
+/* 1 if the rest of the range, so many items, must be left: the batch was stopped. */
+static inline int dp__call_is_stopped(dp__batch *batch, size_t rest)
+{
+    if (!dp__load_relaxed(&batch->stop))
+        return 0;
+    dp__store_relaxed(&batch->skipped, 1);
+    dp__care_note_left((dp__call *)batch, rest);
+    return 1;
+}
 
 /* Run one item. */
 int dp__call_map_item(dp__call *call, size_t i);
 int dp__call_starmap_item(dp__call *call, size_t i);
+int dp__call_run_item(dp__call *call, size_t i);
 
 /* How many items, as the user counts them, are in a range of the batch. */
 size_t dp__call_items(const dp__call *call, size_t begin, size_t end);

@@ -85,18 +85,22 @@ static void count(dp__call *call, size_t items)
 
 /* ---- Ranges ---- */
 
-/* 1 if the deadline has passed, or somebody else has stopped the call: the items are left. */
-static int is_too_late(dp__call *call, size_t items)
+int dp__care_is_over(dp__call *call)
 {
-    if (!dp__load_relaxed(&call->batch.stop) && dp__care_is_late(call->care)) {
+    if (!call->care || !dp__care_is_late(call->care))
+        return 0;
+    if (!dp__load_relaxed(&call->batch.stop)) {
         dp__store_relaxed(&call->care->timed_out, 1);
         dp__call_stop(call);
     }
-    if (!dp__load_relaxed(&call->batch.stop))
-        return 0;
-    dp__store_relaxed(&call->batch.skipped, 1);
-    dp__care_note_left(call, items);
     return 1;
+}
+
+/* 1 if the deadline has passed, or somebody else has stopped the call: the items are left. */
+static int is_too_late(dp__call *call, size_t items)
+{
+    dp__care_is_over(call);
+    return dp__call_is_stopped(&call->batch, items);
 }
 
 /* Runs one item until it succeeds or has no attempt left. */

@@ -52,6 +52,9 @@ void dp__care_end(struct dp__call *call);
 /* Notes that items of the call were left unrun inside a range. */
 void dp__care_note_left(struct dp__call *call, size_t items);
 
+/* Whether the deadline of the call has passed, which stops it. */
+int dp__care_is_over(struct dp__call *call);
+
 /* Whether the deadline has passed. */
 int dp__care_is_late(const dp__care *care);
 

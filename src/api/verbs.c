@@ -2,12 +2,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "future_internal.h"
+#include "verb.h"
 
 /*
- * The verbs. Each is written once, as a description of the call; run_call() and submit_call() make
- * a synchronous or an asynchronous call of it. The layout of every function is the same: check,
- * fill in, go.
+ * The verbs. Each is written once, as a description of the call; dp__run_call() and
+ * dp__submit_call() make a synchronous or an asynchronous call of it. The layout of every function
+ * is the same: check, fill in, go. The verbs with ideas of their own have files of their own.
  */
 
 static int overflows(size_t n, size_t size)
@@ -15,8 +15,8 @@ static int overflows(size_t n, size_t size)
     return size > 0 && n > SIZE_MAX / size;
 }
 
-static dp__call new_call(void (*range)(dp__batch *, size_t, size_t),
-                         int (*item)(dp__call *, size_t), size_t n, const void *key)
+dp__call dp__new_call(void (*range)(dp__batch *, size_t, size_t), int (*item)(dp__call *, size_t),
+                      size_t n, const void *key)
 {
     dp__call call;
     memset(&call, 0, sizeof call);
@@ -27,8 +27,7 @@ static dp__call new_call(void (*range)(dp__batch *, size_t, size_t),
     return call;
 }
 
-/* Runs a call on the calling thread and whoever helps, and reports what became of it. */
-static int run_call(dp_pool *pool, dp__call *call, const dp_options *options)
+int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
     dp__care care;
     if (options && dp__care_wanted(options, call->item != NULL))
@@ -47,9 +46,8 @@ static int run_call(dp_pool *pool, dp__call *call, const dp_options *options)
     return code;
 }
 
-/* Puts a copy of the call into a future and submits that. */
-static int submit_call(dp_pool *pool, const dp__call *call, const dp_options *options,
-                       dp_future **future)
+int dp__submit_call(dp_pool *pool, const dp__call *call, const dp_options *options,
+                    dp_future **future)
 {
     dp_future *made = dp__future_create(pool, 0);
     if (!made)
@@ -58,8 +56,7 @@ static int submit_call(dp_pool *pool, const dp__call *call, const dp_options *op
     return dp__future_submit(made, options, future);
 }
 
-/* The common beginning: where the future goes, which pool, and whether it takes work. */
-static int begin(dp_pool **pool, dp_future **future, int is_async)
+int dp__verb_begin(dp_pool **pool, dp_future **future, int is_async)
 {
     if (is_async) {
         if (!future)
@@ -69,8 +66,7 @@ static int begin(dp_pool **pool, dp_future **future, int is_async)
     return dp__pool_resolve(*pool, pool);
 }
 
-/* A synchronous call that fails before it begins still fills in options->error. */
-static int refuse(const dp_options *options, int code)
+int dp__verb_refuse(const dp_options *options, int code)
 {
     if (options && options->error)
         *options->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
@@ -82,7 +78,7 @@ static int refuse(const dp_options *options, int code)
 static int make_map(dp__call *call, dp_map_fn f, const void *in, size_t in_size, void *out,
                     size_t out_size, size_t n, const dp_options *options)
 {
-    *call = new_call(dp__call_map_range, dp__call_map_item, n, (const void *)(uintptr_t)f);
+    *call = dp__new_call(dp__call_map_range, dp__call_map_item, n, (const void *)(uintptr_t)f);
     if (!f || (n > 0 && in_size > 0 && !in))
         return DP_EINVAL;
     if (overflows(n, in_size) || (out && overflows(n, out_size)))
@@ -101,18 +97,18 @@ int dp_pool_map(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size, void
     dp__call call;
     int code = make_map(&call, f, in, in_size, out, out_size, n, options);
     if (code == 0)
-        code = begin(&pool, NULL, 0);
-    return code ? refuse(options, code) : run_call(pool, &call, options);
+        code = dp__verb_begin(&pool, NULL, 0);
+    return code ? dp__verb_refuse(options, code) : dp__run_call(pool, &call, options);
 }
 
 int dp_pool_map_async(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size, void *out,
                       size_t out_size, size_t n, const dp_options *options, dp_future **future)
 {
     dp__call call;
-    int code = begin(&pool, future, 1);
+    int code = dp__verb_begin(&pool, future, 1);
     if (code == 0)
         code = make_map(&call, f, in, in_size, out, out_size, n, options);
-    return code ? code : submit_call(pool, &call, options, future);
+    return code ? code : dp__submit_call(pool, &call, options, future);
 }
 
 /* ---- starmap ---- */
@@ -120,7 +116,8 @@ int dp_pool_map_async(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size
 static int make_starmap(dp__call *call, dp_starmap_fn f, const dp_column *columns, size_t ncolumns,
                         void *out, size_t out_size, size_t n, const dp_options *options)
 {
-    *call = new_call(dp__call_starmap_range, dp__call_starmap_item, n, (const void *)(uintptr_t)f);
+    *call =
+        dp__new_call(dp__call_starmap_range, dp__call_starmap_item, n, (const void *)(uintptr_t)f);
     if (!f || !columns || ncolumns == 0 || ncolumns > DP_MAX_COLUMNS)
         return DP_EINVAL;
     if (out && overflows(n, out_size))
@@ -145,8 +142,8 @@ int dp_pool_starmap(dp_pool *pool, dp_starmap_fn f, const dp_column *columns, si
     dp__call call;
     int code = make_starmap(&call, f, columns, ncolumns, out, out_size, n, options);
     if (code == 0)
-        code = begin(&pool, NULL, 0);
-    return code ? refuse(options, code) : run_call(pool, &call, options);
+        code = dp__verb_begin(&pool, NULL, 0);
+    return code ? dp__verb_refuse(options, code) : dp__run_call(pool, &call, options);
 }
 
 int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *columns, size_t ncolumns,
@@ -154,7 +151,7 @@ int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *colum
                           dp_future **future)
 {
     dp__call call;
-    int code = begin(&pool, future, 1);
+    int code = dp__verb_begin(&pool, future, 1);
     if (code == 0)
         code = make_starmap(&call, f, columns, ncolumns, out, out_size, n, options);
     if (code)
@@ -175,13 +172,13 @@ int dp_pool_apply(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_size, 
 {
     dp__call call;
     void *scratch = NULL;
-    int code = arg_size > 0 && !arg ? DP_EINVAL : begin(&pool, NULL, 0);
+    int code = arg_size > 0 && !arg ? DP_EINVAL : dp__verb_begin(&pool, NULL, 0);
     /* A result that nobody wants still needs a place to be written. */
     if (code == 0 && !result && result_size > 0)
         code = (result = scratch = malloc(result_size)) ? 0 : DP_ENOMEM;
     if (code == 0)
         code = make_map(&call, f, arg, 0, result, 0, 1, options);
-    code = code ? refuse(options, code) : run_call(pool, &call, options);
+    code = code ? dp__verb_refuse(options, code) : dp__run_call(pool, &call, options);
     free(scratch);
     return code;
 }
@@ -191,7 +188,7 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
 {
     enum { ALIGN = 16 };
     dp__call call;
-    int code = begin(&pool, future, 1);
+    int code = dp__verb_begin(&pool, future, 1);
     if (code == 0 && arg_size > 0 && !arg)
         code = DP_EINVAL;
     if (code == 0 && (arg_size > SIZE_MAX / 4 || result_size > SIZE_MAX / 4))
@@ -223,8 +220,8 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
 static int make_for(dp__call *call, dp_for_fn f, void *context, size_t first, size_t end,
                     const dp_options *options)
 {
-    *call = new_call(dp__call_for_range, NULL, end > first ? end - first : 0,
-                     (const void *)(uintptr_t)f);
+    *call = dp__new_call(dp__call_for_range, NULL, end > first ? end - first : 0,
+                         (const void *)(uintptr_t)f);
     if (!f)
         return DP_EINVAL;
     call->first = first;
@@ -239,18 +236,18 @@ int dp_pool_for(dp_pool *pool, dp_for_fn f, void *context, size_t first, size_t 
     dp__call call;
     int code = make_for(&call, f, context, first, end, options);
     if (code == 0)
-        code = begin(&pool, NULL, 0);
-    return code ? refuse(options, code) : run_call(pool, &call, options);
+        code = dp__verb_begin(&pool, NULL, 0);
+    return code ? dp__verb_refuse(options, code) : dp__run_call(pool, &call, options);
 }
 
 int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t first, size_t end,
                       const dp_options *options, dp_future **future)
 {
     dp__call call;
-    int code = begin(&pool, future, 1);
+    int code = dp__verb_begin(&pool, future, 1);
     if (code == 0)
         code = make_for(&call, f, context, first, end, options);
-    return code ? code : submit_call(pool, &call, options, future);
+    return code ? code : dp__submit_call(pool, &call, options, future);
 }
 
 /* ---- reduce ---- */
@@ -258,7 +255,7 @@ int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t first, s
 static int make_reduce(dp__call *call, const dp_pool *pool, const dp__fold *fold,
                        const dp_options *options)
 {
-    *call = new_call(dp__fold_range, NULL, fold->items, (const void *)(uintptr_t)fold->fold);
+    *call = dp__new_call(dp__fold_range, NULL, fold->items, (const void *)(uintptr_t)fold->fold);
     if (!fold->fold || !fold->combine || !fold->identity || fold->size == 0)
         return DP_EINVAL;
     if (fold->size > SIZE_MAX / (4 * DP_MAX_WORKERS))
@@ -294,15 +291,15 @@ int dp_pool_reduce(dp_pool *pool, dp_fold_fn f, void *context, size_t first, siz
     dp__fold fold = new_fold(f, context, first, end, combine, identity, result, size);
     char small[8192];
     void *memory = small;
-    int code = result ? begin(&pool, NULL, 0) : DP_EINVAL;
+    int code = result ? dp__verb_begin(&pool, NULL, 0) : DP_EINVAL;
     if (code == 0)
         code = make_reduce(&call, pool, &fold, options);
     if (code == 0 && dp__fold_prepare(&call, NULL) > sizeof small)
         code = (memory = malloc(dp__fold_prepare(&call, NULL))) ? 0 : DP_ENOMEM;
     if (code)
-        return refuse(options, code);
+        return dp__verb_refuse(options, code);
     dp__fold_prepare(&call, memory);
-    code = run_call(pool, &call, options);
+    code = dp__run_call(pool, &call, options);
     if (code == 0)
         dp__fold_finish(&call);
     if (memory != small)
@@ -316,7 +313,7 @@ int dp_pool_reduce_async(dp_pool *pool, dp_fold_fn f, void *context, size_t firs
 {
     dp__call call;
     dp__fold fold = new_fold(f, context, first, end, combine, identity, result, size);
-    int code = begin(&pool, future, 1);
+    int code = dp__verb_begin(&pool, future, 1);
     if (code == 0)
         code = make_reduce(&call, pool, &fold, options);
     if (code)

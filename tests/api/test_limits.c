@@ -246,6 +246,48 @@ DP_TEST(limits, deadline_of_a_loop)
     end_pool(pool);
 }
 
+static int fold_until_cancelled(void *sum, size_t begin, size_t end, void *context)
+{
+    (void)sum;
+    return range_until_cancelled(begin, end, context);
+}
+
+static void combine_nothing(void *sum, const void *other, void *context)
+{
+    (void)sum, (void)other, (void)context;
+}
+
+static int tile_until_cancelled(size_t row, size_t row_end, size_t column, size_t column_end,
+                                void *context)
+{
+    (void)column, (void)column_end;
+    return range_until_cancelled(row, row_end, context);
+}
+
+DP_TEST(limits, deadline_of_other_verbs)
+{
+    dp_pool *pool = new_pool(2);
+    dp_options options = {.deadline = 0.02};
+    const dp_extent extent = {0, 100, 5};
+    int zero = 0, sum;
+    EXPECT(DP_ETIMEDOUT, dp_pool_reduce(pool, fold_until_cancelled, NULL, 0, 1000, combine_nothing,
+                                        &zero, &sum, sizeof sum, &options));
+    EXPECT(DP_ETIMEDOUT,
+           dp_pool_for_2d(pool, tile_until_cancelled, NULL, extent, extent, &options));
+    for (options.deterministic = 0; options.deterministic < 2; options.deterministic++)
+        EXPECT(DP_ETIMEDOUT,
+               dp_pool_scan_range(pool, fold_until_cancelled, fold_until_cancelled, NULL, 0, 1000,
+                                  combine_nothing, &zero, sizeof zero, &options));
+    double pause = 60;
+    reset();
+    dp_delayed calls[N];
+    for (int i = 0; i < N; i++)
+        calls[i] = (dp_delayed){sleeps, &in[i], NULL};
+    options = (dp_options){.deadline = 0.02, .context = &pause};
+    EXPECT(DP_ETIMEDOUT, dp_pool_run(pool, calls, N, &options));
+    end_pool(pool);
+}
+
 /* A call that nobody has begun is over when its time is, also for those who wait for it. */
 DP_TEST(limits, deadline_of_a_waiting_call)
 {

@@ -60,6 +60,12 @@ static void combine(void *sum, const void *other, void *context)
     *(size_t *)sum += *(const size_t *)other;
 }
 
+static int tile(size_t row, size_t row_end, size_t column, size_t column_end, void *context)
+{
+    (void)row, (void)row_end, (void)column, (void)column_end, (void)context;
+    return 0;
+}
+
 enum { N = 5000 };
 
 static int in[N], out[N], status[N];
@@ -141,7 +147,17 @@ DP_TEST(progress, of_every_verb)
                                  &options));
         expect(&r, 10000, 0, 10000);
     }
+    for (options.deterministic = 0; options.deterministic < 2; options.deterministic++) {
+        r = (reports){0};
+        EXPECT(0, dp_pool_scan_range(pool, fold, fold, NULL, 10, 10010, combine, &zero, sizeof zero,
+                                     &options));
+        expect(&r, 10000, 0, 10000);
+    }
     options.deterministic = 0;
+    r = (reports){0};
+    EXPECT(0,
+           dp_pool_for_2d(pool, tile, NULL, (dp_extent){0, 10, 2}, (dp_extent){0, 9, 3}, &options));
+    expect(&r, 15, 0, 15); /* Tiles. */
     r = (reports){0};
     EXPECT(0, dp_pool_apply(pool, item, &none, sizeof none, out, sizeof *out, &options));
     expect(&r, 1, 0, 1);

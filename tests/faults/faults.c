@@ -341,6 +341,64 @@ static void reduce_big_async(void)
     reduce_with(0, 1);
 }
 
+static int big_scan(void *accumulator, size_t begin_at, size_t end, void *context)
+{
+    unsigned char *hits = context;
+    for (size_t i = begin_at; i < end; i++)
+        hits[i]++;
+    return big_fold(accumulator, begin_at, end, NULL);
+}
+
+static void scan_with(int is_async)
+{
+    dp_pool *pool = stress_pool(2);
+    dp_future *future = unset_future;
+    static const big zero;
+    unsigned char hits[ITEMS] = {0};
+    begin();
+    int code = is_async ? dp_pool_scan_range_async(pool, big_fold, big_scan, hits, 0, ITEMS,
+                                                   big_add, &zero, sizeof zero, NULL, &future)
+                        : dp_pool_scan_range(pool, big_fold, big_scan, hits, 0, ITEMS, big_add,
+                                             &zero, sizeof zero, NULL);
+    int done = succeeded(code);
+    if (done && is_async)
+        finish(future, NULL, 0);
+    fault_end();
+    CHECK(!is_async || done || !future);
+    for (int i = 0; i < ITEMS; i++)
+        CHECK_EQUAL(hits[i], done);
+    use_and_destroy(pool);
+}
+
+static void scan_big(void)
+{
+    scan_with(0);
+}
+
+static void scan_big_async(void)
+{
+    scan_with(1);
+}
+
+static void run_calls(void)
+{
+    dp_pool *pool = stress_pool(2);
+    uint64_t in[3] = {1, 2, 3}, out[3] = {0};
+    dp_delayed calls[3];
+    dp_future *future = unset_future;
+    for (int i = 0; i < 3; i++)
+        calls[i] = (dp_delayed){mix_double, &in[i], &out[i]};
+    begin();
+    int done = succeeded(dp_pool_run_async(pool, calls, 3, NULL, &future));
+    if (done)
+        finish(future, NULL, 0);
+    CHECK(done || !future);
+    fault_end();
+    for (int i = 0; i < 3; i++)
+        CHECK_EQUAL(out[i], done ? 2 * in[i] : 0);
+    use_and_destroy(pool);
+}
+
 /* A loop in each item of a loop, deeper than loops are shared. */
 typedef struct level {
     dp_pool *pool;
@@ -546,6 +604,9 @@ static const scenario scenarios[] = {
     {"reduce_big", reduce_big, NULL},
     {"reduce_big_in_order", reduce_big_in_order, NULL},
     {"reduce_big_async", reduce_big_async, NULL},
+    {"scan_big", scan_big, NULL},
+    {"scan_big_async", scan_big_async, NULL},
+    {"run_calls", run_calls, NULL},
     {"nested_loops", nested_loops, NULL},
     {"cheap_then_dear", cheap_then_dear, NULL},
     {"on_done", on_done, NULL},

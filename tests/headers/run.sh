@@ -31,5 +31,22 @@ for path in "$include"/dp/*.h; do
     done
 done
 
+# The macros that make verbs, expanded in both languages.
+compile_uses() { # compile_uses COMPILER LANGUAGE STANDARD
+    command -v "$1" >/dev/null || return 0
+    "$1" -x "$2" "-std=$3" "${warnings[@]}" -I "$include" -fsyntax-only "$(dirname "$0")/typed.c" || {
+        echo "typed.c does not compile with $1 -std=$3" >&2
+        failed=$((failed + 1))
+    }
+    compiled=$((compiled + 1))
+}
+
+for cc in gcc clang; do
+    compile_uses "$cc" c c11
+done
+for cxx in g++ clang++; do
+    compile_uses "$cxx" c++ c++17
+done
+
 echo "$compiled compilations, $failed failed"
 [ "$failed" -eq 0 ] && [ "$compiled" -gt 0 ]

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "dp/scan.h"
+#include "verb.h"
+
+/*
+ * Scans. After Guy Blelloch, "Prefix Sums and Their Applications" (1990): the items are cut into
+ * blocks, the blocks are folded in parallel, their sums are scanned by one thread, and then the
+ * blocks are scanned in parallel, each from what lies before it.
+ *
+ * One thing is added. Whoever comes to a block before which everything has been scanned already
+ * scans it at once: the sum so far, the carry, is there. The blocks in front need one pass instead
+ * of two; where only one thread takes part, which goes through them in order, all do.
+ *
+ * To the engine the whole is one item, in which two batches are run one after the other. So it is
+ * accepted or refused as one, also by a pool that is closed in the middle of it, and the
+ * asynchronous form is the same work in a future.
+ */
+
+/* As for reduce: enough blocks to balance some tens of workers, and few enough that they cost
+   little; and blocks that are not all overhead. */
+enum { MAX_BLOCKS = 256, MIN_ITEMS = 16, LINE = 64 };
+
+typedef struct elements {
+    dp_combine_fn combine;
+    void *context;
+    const char *in;
+    char *out;
+    size_t size;
+    dp_scan_kind kind;
+} elements;
+
+typedef struct dp__scan {
+    dp_pool *pool;
+    dp__call *call;
+    dp_fold_fn fold, scan;
+    void *context; /* Of these two. */
+    uintptr_t fold_key, scan_key;
+    dp_combine_fn combine;
+    void *combine_context;
+    size_t begin, items, blocks;
+    size_t size;   /* Bytes of an accumulator. */
+    size_t spare;  /* Bytes behind it that scan_elements() needs. */
+    size_t stride; /* From one to the next. */
+    size_t chunk;  /* dp_options::chunk. */
+    int deterministic;
+    const void *identity;
+    /* An accumulator for each block, then the carry, then one to work in. */
+    char *memory;
+    /* Blocks in front that have been scanned. The carry is their sum and belongs to whoever has the
+       block of this number, which is one thread; it hands both on with a release. */
+    _Atomic(size_t) ready;
+    elements elements; /* The context of fold and scan, for arrays. */
+} dp__scan;
+
+/* One of the two batches. */
+typedef struct phase {
+    dp__batch batch; /* Must be first. */
+    dp__scan *scan;
+    size_t first; /* Block of item 0. */
+} phase;
+
+static void *accumulator(const dp__scan *scan, size_t slot)
+{
+    return scan->memory + slot * scan->stride;
+}
+
+static void *carry_of(const dp__scan *scan)
+{
+    return accumulator(scan, scan->blocks);
+}
+
+static void *scratch_of(const dp__scan *scan)
+{
+    return accumulator(scan, scan->blocks + 1);
+}
+
+/* First item of a block. Blocks differ by at most one item. */
+static size_t block_begin(const dp__scan *scan, size_t block)
+{
+    size_t each = scan->items / scan->blocks, more = scan->items % scan->blocks;
+    return scan->begin + block * each + (block < more ? block : more);
+}
+
+/* Calls fold or scan on a block. 0 if it failed. */
+static int call_on(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t block)
+{
+    size_t begin = block_begin(scan, block);
+    int task_code = f(accumulated, begin, block_begin(scan, block + 1), scan->context);
+    if (task_code)
+        dp__call_fail(scan->call, begin - scan->begin, task_code);
+    return task_code == 0;
+}
+
+/* Folds a block into its own accumulator. Nobody asks for the sum of the last one. */
+static int fold_block(const dp__scan *scan, size_t block)
+{
+    void *sum = accumulator(scan, block);
+    if (block + 1 == scan->blocks)
+        return 1;
+    memcpy(sum, scan->identity, scan->size);
+    return call_on(scan, scan->fold, sum, block);
+}
+
+/* Adds the folded block to the carry. */
+static void add_to_carry(const dp__scan *scan, size_t block)
+{
+    if (block + 1 < scan->blocks)
+        scan->combine(carry_of(scan), accumulator(scan, block), scan->combine_context);
+}
+
+/* Scans a block before which everything has been scanned. The carry may grow item by item only
+   where its bits may depend on who did it. */
+static int scan_front(const dp__scan *scan, size_t block)
+{
+    if (!scan->deterministic)
+        return call_on(scan, scan->scan, carry_of(scan), block);
+    void *scratch = scratch_of(scan);
+    memcpy(scratch, carry_of(scan), scan->size);
+    if (!fold_block(scan, block) || !call_on(scan, scan->scan, scratch, block))
+        return 0;
+    add_to_carry(scan, block);
+    return 1;
+}
+
+static void first_pass(dp__scan *scan, size_t block)
+{
+    /* Acquire: the carry, from the thread that scanned the block before. */
+    if (dp__load_acquire(&scan->ready) != block)
+        fold_block(scan, block);
+    else if (scan_front(scan, block))
+        dp__store_release(&scan->ready, block + 1);
+}
+
+static void second_pass(dp__scan *scan, size_t block)
+{
+    call_on(scan, scan->scan, accumulator(scan, block), block);
+}
+
+/* The blocks begin <= i < end of a phase. */
+static void run_blocks(dp__batch *batch, size_t begin, size_t end, void (*pass)(dp__scan *, size_t))
+{
+    phase *now = (phase *)batch;
+    dp__call *call = now->scan->call;
+    dp__context saved = dp__here;
+    dp__item item = {call->care, begin, INT64_MAX};
+    /* The functions belong to the call and not to one of its halves, so dp_cancelled() tells them
+       whether that has been cancelled, or its time is over. */
+    dp__here.batch = &call->batch;
+    dp__here.item = call->care ? &item : NULL;
+    for (size_t i = begin; i < end; i++) {
+        if (dp__care_is_over(call) || dp__call_is_stopped(&call->batch, 0)) {
+            dp__store_relaxed(&batch->stop, 1);
+            break;
+        }
+        pass(now->scan, now->first + i);
+    }
+    dp__here = saved;
+}
+
+static void first_range(dp__batch *batch, size_t begin, size_t end)
+{
+    run_blocks(batch, begin, end, first_pass);
+}
+
+static void second_range(dp__batch *batch, size_t begin, size_t end)
+{
+    run_blocks(batch, begin, end, second_pass);
+}
+
+/* Runs one phase, from block `first` on. 0 if the scan must not go on. */
+static int run_phase(dp__scan *scan, size_t first, void (*range)(dp__batch *, size_t, size_t),
+                     uintptr_t key)
+{
+    size_t length = scan->items / scan->blocks;
+    phase now;
+    memset(&now, 0, sizeof now);
+    now.batch.range = range;
+    now.batch.n = scan->blocks - first;
+    now.batch.chunk = scan->chunk ? (scan->chunk - 1) / length + 1 : 0;
+    now.batch.key = dp__verb_key(key, length);
+    now.batch.outer = &scan->call->batch;
+    now.scan = scan;
+    now.first = first;
+    /* What has been accepted is finished, if need be without help. */
+    if (scan->pool->engine->run(scan->pool->state, &now.batch) != 0)
+        range(&now.batch, 0, now.batch.n);
+    if (dp__load_relaxed(&now.batch.skipped))
+        dp__store_relaxed(&scan->call->batch.skipped, 1);
+    return scan->call->error.code == 0 && !dp__load_relaxed(&scan->call->batch.skipped);
+}
+
+/* Turns the sum of each folded block into that of everything before it. */
+static void scan_sums(const dp__scan *scan, size_t first)
+{
+    for (size_t block = first; block < scan->blocks; block++) {
+        memcpy(scratch_of(scan), carry_of(scan), scan->size);
+        add_to_carry(scan, block);
+        memcpy(accumulator(scan, block), scratch_of(scan), scan->size);
+    }
+}
+
+/* The one item. */
+static void run_scan(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__scan *scan = ((dp__call *)batch)->as.scan;
+    (void)begin, (void)end;
+    if (scan->items == 0)
+        return;
+    memcpy(carry_of(scan), scan->identity, scan->size);
+    if (!run_phase(scan, 0, first_range, scan->fold_key))
+        return;
+    /* Relaxed: all threads have left the phase. */
+    size_t ready = dp__load_relaxed(&scan->ready);
+    if (ready == scan->blocks)
+        return;
+    scan_sums(scan, ready);
+    run_phase(scan, ready, second_range, scan->scan_key);
+}
+
+/* ---- Arrays ---- */
+
+static int fold_elements(void *accumulated, size_t begin, size_t end, void *context)
+{
+    const elements *e = context;
+    for (size_t i = begin; i < end; i++)
+        e->combine(accumulated, e->in + i * e->size, e->context);
+    return 0;
+}
+
+static int scan_elements(void *accumulated, size_t begin, size_t end, void *context)
+{
+    const elements *e = context;
+    char *before = (char *)accumulated + e->size;
+    for (size_t i = begin; i < end; i++) {
+        /* Input and output may be one, so the input is used up before the output is written. */
+        if (e->kind == DP_SCAN_EXCLUSIVE)
+            memcpy(before, accumulated, e->size);
+        e->combine(accumulated, e->in + i * e->size, e->context);
+        memcpy(e->out + i * e->size, e->kind == DP_SCAN_EXCLUSIVE ? before : accumulated, e->size);
+    }
+    return 0;
+}
+
+static int make_elements(dp__scan *scan, dp_combine_fn combine, void *context, const void *in,
+                         void *out, size_t size, size_t n, const void *identity, dp_scan_kind kind)
+{
+    memset(scan, 0, sizeof *scan);
+    if ((n > 0 && (!in || !out)) || (unsigned)kind > DP_SCAN_EXCLUSIVE)
+        return DP_EINVAL;
+    if (size > 0 && n > SIZE_MAX / size)
+        return DP_EOVERFLOW;
+    scan->fold = fold_elements;
+    scan->scan = scan_elements;
+    /* The two passes cost different things, and so do the two kinds. */
+    scan->fold_key = (uintptr_t)combine;
+    scan->scan_key = (uintptr_t)combine + 1 + kind;
+    scan->combine = combine;
+    scan->combine_context = context;
+    scan->items = n;
+    scan->size = size;
+    scan->spare = kind == DP_SCAN_EXCLUSIVE ? size : 0;
+    scan->identity = identity;
+    scan->elements = (elements){combine, context, in, out, size, kind};
+    return 0;
+}
+
+/* ---- Ranges ---- */
+
+static void make_range(dp__scan *scan, dp_fold_fn fold, dp_fold_fn f, void *context, size_t begin,
+                       size_t end, dp_combine_fn combine, const void *identity, size_t size)
+{
+    memset(scan, 0, sizeof *scan);
+    scan->fold = fold;
+    scan->scan = f;
+    scan->context = context;
+    scan->fold_key = (uintptr_t)fold;
+    scan->scan_key = (uintptr_t)f;
+    scan->combine = combine;
+    scan->combine_context = context;
+    scan->begin = begin;
+    scan->items = end > begin ? end - begin : 0;
+    scan->size = size;
+    scan->identity = identity;
+}
+
+/* ---- Both ---- */
+
+static int make_call(dp__call *call, dp__scan *scan, const dp_options *options)
+{
+    *call = dp__new_call(run_scan, NULL, 1, NULL);
+    if (!scan->fold || !scan->scan || !scan->combine || !scan->identity || scan->size == 0)
+        return DP_EINVAL;
+    if (scan->size > SIZE_MAX / (16 * MAX_BLOCKS))
+        return DP_EOVERFLOW;
+    size_t blocks = scan->items / MIN_ITEMS;
+    scan->blocks = blocks < 1 ? 1 : blocks > MAX_BLOCKS ? MAX_BLOCKS : blocks;
+    scan->stride = (scan->size + scan->spare + LINE - 1) / LINE * LINE;
+    if (options) {
+        scan->chunk = options->chunk;
+        scan->deterministic = options->deterministic;
+    }
+    int code = dp__call_options(call, options);
+    call->first = scan->begin;
+    call->items = scan->items;
+    return code;
+}
+
+/* Bytes for the accumulators, with one line to round the address up. */
+static size_t memory_needed(const dp__scan *scan)
+{
+    return LINE + (scan->blocks + 2) * scan->stride;
+}
+
+/* Ties the three together where they will stay. */
+static void settle(dp_pool *pool, dp__call *call, dp__scan *scan, void *memory)
+{
+    scan->pool = pool;
+    scan->call = call;
+    call->as.scan = scan;
+    scan->memory = (char *)(((uintptr_t)memory + LINE - 1) / LINE * LINE);
+    if (scan->fold == fold_elements)
+        scan->context = &scan->elements;
+}
+
+/* Makes the call, unless the description of it was wrong already. */
+static int run(dp_pool *pool, dp__scan *scan, int code, const dp_options *options)
+{
+    dp__call call;
+    char small[8192];
+    void *memory = small;
+    if (code == 0)
+        code = make_call(&call, scan, options);
+    if (code == 0)
+        code = dp__verb_begin(&pool, NULL, 0);
+    if (code == 0 && memory_needed(scan) > sizeof small)
+        code = (memory = malloc(memory_needed(scan))) ? 0 : DP_ENOMEM;
+    if (code)
+        return dp__verb_refuse(options, code);
+    settle(pool, &call, scan, memory);
+    code = dp__run_call(pool, &call, options);
+    if (memory != small)
+        free(memory);
+    return code;
+}
+
+static int submit(dp_pool *pool, const dp__scan *scan, const dp__call *call,
+                  const dp_options *options, dp_future **future)
+{
+    /* The payload: the description, the identity, the accumulators. */
+    dp_future *made = dp__future_create(pool, sizeof *scan + scan->size + memory_needed(scan));
+    if (!made)
+        return DP_ENOMEM;
+    dp__scan *kept = (dp__scan *)(void *)made->payload;
+    char *identity = made->payload + sizeof *scan;
+    made->call = *call;
+    memcpy(kept, scan, sizeof *scan);
+    memcpy(identity, scan->identity, scan->size);
+    kept->identity = identity;
+    settle(pool, &made->call, kept, identity + scan->size);
+    return dp__future_submit(made, options, future);
+}
+
+int dp_pool_scan(dp_pool *pool, dp_combine_fn combine, void *context, const void *in, void *out,
+                 size_t size, size_t n, const void *identity, dp_scan_kind kind,
+                 const dp_options *options)
+{
+    dp__scan scan;
+    int code = make_elements(&scan, combine, context, in, out, size, n, identity, kind);
+    return run(pool, &scan, code, options);
+}
+
+int dp_pool_scan_async(dp_pool *pool, dp_combine_fn combine, void *context, const void *in,
+                       void *out, size_t size, size_t n, const void *identity, dp_scan_kind kind,
+                       const dp_options *options, dp_future **future)
+{
+    dp__scan scan;
+    dp__call call;
+    int code = dp__verb_begin(&pool, future, 1);
+    if (code == 0)
+        code = make_elements(&scan, combine, context, in, out, size, n, identity, kind);
+    if (code == 0)
+        code = make_call(&call, &scan, options);
+    return code ? code : submit(pool, &scan, &call, options, future);
+}
+
+int dp_pool_scan_range(dp_pool *pool, dp_fold_fn fold, dp_fold_fn f, void *context, size_t begin,
+                       size_t end, dp_combine_fn combine, const void *identity, size_t size,
+                       const dp_options *options)
+{
+    dp__scan scan;
+    make_range(&scan, fold, f, context, begin, end, combine, identity, size);
+    return run(pool, &scan, 0, options);
+}
+
+int dp_pool_scan_range_async(dp_pool *pool, dp_fold_fn fold, dp_fold_fn f, void *context,
+                             size_t begin, size_t end, dp_combine_fn combine, const void *identity,
+                             size_t size, const dp_options *options, dp_future **future)
+{
+    dp__scan scan;
+    dp__call call;
+    int code = dp__verb_begin(&pool, future, 1);
+    make_range(&scan, fold, f, context, begin, end, combine, identity, size);
+    if (code == 0)
+        code = make_call(&call, &scan, options);
+    return code ? code : submit(pool, &scan, &call, options, future);
+}
