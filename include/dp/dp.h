@@ -11,6 +11,7 @@
 #include <dp/cpu.h>
 #include <dp/error.h>
 #include <dp/future.h>
+#include <dp/iter.h>
 #include <dp/pool.h>
 #include <dp/task.h>
 #include <dp/typed.h>

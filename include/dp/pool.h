@@ -82,6 +82,8 @@ typedef struct dp_options {
                                    with the lowest item index, or code 0. */
     void *context;            /**< Passed to the element function of map, starmap and apply. */
     int deterministic; /**< dp_pool_reduce() only: the same bits for any number of workers. */
+    size_t window;     /**< dp_pool_imap() only: how many items may be taken from the source before
+                            their results are handed out. 0: two tasks for each worker. */
 } dp_options;
 
 /** One array of dp_pool_starmap(). */
