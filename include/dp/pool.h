@@ -77,7 +77,8 @@ typedef struct dp_options {
     int *status;              /**< Needs n entries; entry i becomes what item i returned, or
                                    #DP_ECANCELLED if it was never started. Required by
                                    #DP_ERRORS_COLLECT, allowed with the others. Not for
-                                   dp_pool_for() and dp_pool_reduce(), which have no items. */
+                                   dp_pool_for() and dp_pool_reduce(), which have no items, nor for
+                                   dp_pool_imap(), which tells of each item in its turn. */
     dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
                                    with the lowest item index, or code 0. */
     void *context;            /**< Passed to the element function of map, starmap and apply. */
