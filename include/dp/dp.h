@@ -13,6 +13,7 @@
 #include <dp/engine.h>
 #include <dp/error.h>
 #include <dp/future.h>
+#include <dp/iter.h>
 #include <dp/partition.h>
 #include <dp/pool.h>
 #include <dp/progress.h>

@@ -31,7 +31,8 @@
     X(ENOTSUP, -11, "not supported by this engine or on this system")                  \
     X(EBUSY, -12, "the object is still in use")                                        \
     X(EIO, -13, "a file or a device could not be read or written")                     \
-    X(EFINISHED, -14, "the work has already finished")
+    X(EFINISHED, -14, "the work has already finished")                                 \
+    X(ESOURCE, -15, "the source of the items returned its own error code")
 
 /** The error codes. 0 is success. */
 enum dp_error_code {
@@ -47,7 +48,8 @@ enum dp_error_code {
 /** What is known about a failure. */
 typedef struct dp_error {
     int code;         /**< 0 or a DP_E code. */
-    int task_code;    /**< What the task returned when `code` is #DP_ETASK, otherwise 0. */
+    int task_code;    /**< What the task returned when `code` is #DP_ETASK, what the source did when
+                           it is #DP_ESOURCE, otherwise 0. */
     size_t item;      /**< Index of the item that failed, or #DP_NO_ITEM. */
     const char *text; /**< One sentence, static storage. */
 } dp_error;

@@ -108,24 +108,27 @@ typedef struct dp_options {
     int *status;              /**< Needs n entries; entry i becomes what item i returned, or
                                    #DP_ECANCELLED if it was never started. Required by
                                    #DP_ERRORS_COLLECT, allowed with the others. Not for loops,
-                                   dp_pool_reduce() and scans, which have no items. */
+                                   dp_pool_reduce() and scans, which have no items, nor for
+                                   dp_pool_imap(), which tells of each item in its turn. */
     dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
                                    with the lowest item index, or code 0. */
-    void *context;            /**< Passed to the element function of map, starmap and apply. */
-    int deterministic;  /**< dp_pool_reduce() only: the same bits for any number of workers. */
+    void *context;            /**< Passed to the functions of map, starmap, apply and run. */
+    int deterministic;  /**< dp_pool_reduce() and scans: the same bits for any number of workers. */
+    size_t window;      /**< dp_pool_imap() only: how many items may be taken from the source before
+                             their results are handed out. 0: two tasks for each worker. */
     double deadline;    /**< Seconds, counted from the call, after which no further item is started
                              and dp_cancelled() becomes true; the call then fails with #DP_ETIMEDOUT
-                             if it left anything undone. 0: none. */
+                             if it left anything undone. 0: none. Like the progress not for
+                             dp_pool_imap(). */
     double run_timeout; /**< Seconds that one item may take, counted from its start. When they
                              have passed dp_cancelled() becomes true in it, and when it returns
                              the item fails with #DP_ETIMEDOUT, whatever it returned; a thread
-                             cannot be stopped from outside. 0: none. Not for dp_pool_for() and
-                             dp_pool_reduce(). */
+                             cannot be stopped from outside. 0: none. Only for verbs that have a
+                             status, as the next two. */
     unsigned retries;   /**< How often an item that failed is run again, at once and on the same
-                             worker, before the failure counts. Not for dp_pool_for() and
-                             dp_pool_reduce(). */
+                             worker, before the failure counts. */
     uint64_t seed;      /**< Not 0: each item has a stream of random numbers of its own, for
-                             dp_item_random(). Not for dp_pool_for() and dp_pool_reduce(). */
+                             dp_item_random(). */
     dp_priority priority;    /**< Asynchronous verbs only: a hint which waiting call to begin. */
     dp_progress_fn progress; /**< Told how far the call has come. NULL: nobody. */
     void *progress_context;  /**< Passed to `progress`. */

@@ -16,7 +16,7 @@
 
 struct dp__job;
 
-enum { DP__PRIORITIES = 3 };
+enum { DP__PRIORITIES = DP_PRIORITY_HIGH - DP_PRIORITY_LOW + 1 };
 
 typedef struct dp__batch dp__batch;
 struct dp__batch {
@@ -24,9 +24,9 @@ struct dp__batch {
        the front's business; the engine only looks at `stop` between ranges. */
     void (*range)(dp__batch *batch, size_t begin, size_t end);
 
-    size_t n;     /* Items 0 .. n-1. */
-    size_t chunk; /* Items in one range, or 0 for the engine's choice. */
-    int priority; /* Of the job: 0 is begun first, DP__PRIORITIES - 1 last. */
+    size_t n;             /* Items 0 .. n-1. */
+    size_t chunk;         /* Items in one range, or 0 for the engine's choice. */
+    dp_priority priority; /* Of the job. */
     const void
         *key; /* Names the user's function: calls with one key cost about the same per item. */
 
@@ -69,6 +69,12 @@ void dp__job_finish(dp__job *job);
 /* For the thread that has taken the job out of the queue and does not want it run: an unclaimed job
    becomes cancelled. */
 void dp__job_drop(dp__job *job);
+
+/* Which of DP__PRIORITIES queues the job belongs to; 0 is served first. */
+static inline uint32_t dp__job_queue(const dp__job *job)
+{
+    return (uint32_t)(DP_PRIORITY_HIGH - job->batch->priority);
+}
 
 /* Non-zero while nobody has claimed or dropped the job. */
 int dp__job_is_pending(dp__job *job);

@@ -128,7 +128,7 @@ int dp__call_options(dp__call *call, const dp_options *options)
         return DP_EOVERFLOW;
     call->items = call->batch.n;
     call->batch.chunk = options->chunk;
-    call->batch.priority = DP_PRIORITY_HIGH - (int)options->priority;
+    call->batch.priority = options->priority;
     call->on_error = options->on_error;
     call->status = options->status;
     call->context = options->context;

@@ -17,6 +17,9 @@ enum dp__stop { DP__STOP_DRAIN, DP__STOP_CANCEL };
 typedef struct dp__engine {
     const char *name;
 
+    /* Non-zero if submit() runs the job before it returns. */
+    int runs_at_once;
+
     /* Makes the engine with `workers` >= 1 workers; *state receives it. 0 or a DP_E code. */
     int (*start)(void **state, const dp_pool_options *options, unsigned workers);
 

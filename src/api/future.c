@@ -49,21 +49,35 @@ void dp_future_release(dp_future *future)
     }
 }
 
+static void prepare(dp_future *future, const dp__engine *engine, void *state, uint32_t generation)
+{
+    memset(future, 0, sizeof *future);
+    dp__store_relaxed(&future->references, 2);
+    future->generation = generation;
+    future->engine = engine;
+    future->engine_state = state;
+    future->last_callback = &future->callbacks;
+    future->job.batch = &future->call.batch;
+}
+
 dp_future *dp__future_create(dp_pool *pool, size_t payload)
 {
     if (payload > SIZE_MAX - sizeof(dp_future))
         return NULL;
     dp_future *future = malloc(sizeof *future + payload);
-    if (!future)
-        return NULL;
-    memset(future, 0, sizeof *future);
-    dp__store_relaxed(&future->references, 2);
-    future->generation = pool->generation;
-    future->engine = pool->engine;
-    future->engine_state = pool->state;
-    future->last_callback = &future->callbacks;
-    future->job.batch = &future->call.batch;
+    if (future)
+        prepare(future, pool->engine, pool->state, pool->generation);
     return future;
+}
+
+int dp__future_renew(dp_future *future)
+{
+    /* Acquire: pairs with the release of the last one who gave a reference back. */
+    if (dp__load_acquire(&future->references) != 1)
+        return 0;
+    future->engine->release(future->engine_state);
+    prepare(future, future->engine, future->engine_state, future->generation);
+    return 1;
 }
 
 int dp__future_submit(dp_future *future, const dp_options *options, dp_future **out)
@@ -106,8 +120,11 @@ static void run_callbacks(dp_future *future)
             return;
         while (list) {
             dp__callback *next = list->next;
+            int is_kept =
+                list->is_kept; /* One that is kept may be gone as soon as it was called. */
             list->f(future, list->context);
-            free(list);
+            if (!is_kept)
+                free(list);
             list = next;
         }
     }
@@ -321,7 +338,7 @@ int dp_future_on_done(dp_future *future, dp_done_fn f, void *context)
     dp__callback *callback = malloc(sizeof *callback);
     if (!callback)
         return DP_ENOMEM;
-    *callback = (dp__callback){f, context, NULL};
+    *callback = (dp__callback){f, context, NULL, 0};
     dp__lock_acquire(&future->callback_lock);
     int called = future->called;
     if (!called) {

@@ -10,6 +10,7 @@ typedef struct dp__callback {
     dp_done_fn f;
     void *context;
     struct dp__callback *next;
+    int is_kept; /* It belongs to whoever added it and is not freed when it has been called. */
 } dp__callback;
 
 struct dp_future {
@@ -34,6 +35,10 @@ struct dp_future {
 /* A future for a call on this pool with room for a payload; one reference for the caller, one for
    the queue. NULL if memory is out. */
 dp_future *dp__future_create(dp_pool *pool, size_t payload);
+
+/* Makes a finished future, whose call is to be filled in anew, as if it had just been created. 1,
+   or 0 if somebody else still has a reference. */
+int dp__future_renew(dp_future *future);
 
 /* Submits the call inside the future, with what the options ask for. On failure the future is gone.
  */

@@ -76,6 +76,7 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
         return DP_ENOMEM;
     made->engine = engine_of(options->engine);
     made->generation = dp__fork_generation();
+    dp__store_relaxed(&made->references, 1);
     code = made->engine->start(&made->state, options, workers);
     if (code) {
         free(made);
@@ -115,6 +116,18 @@ int dp__pool_resolve(dp_pool *pool, dp_pool **resolved)
     }
     *resolved = pool;
     return pool->generation == dp__fork_generation() ? 0 : DP_EFORKED;
+}
+
+void dp__pool_retain(dp_pool *pool)
+{
+    dp__fetch_add_relaxed(&pool->references, 1);
+}
+
+void dp__pool_release(dp_pool *pool)
+{
+    /* Acquire and release: the one who frees sees the last writes of all who released. */
+    if (dp__fetch_sub_acq_rel(&pool->references, 1) == 1)
+        free(pool);
 }
 
 int dp_pool_close(dp_pool *pool)
@@ -183,7 +196,7 @@ int dp_pool_destroy(dp_pool *pool)
         pool->engine->stop(pool->state, DP__STOP_DRAIN, INT64_MAX);
     }
     pool->engine->destroy(pool->state);
-    free(pool);
+    dp__pool_release(pool);
     return 0;
 }
 

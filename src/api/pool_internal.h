@@ -9,7 +9,14 @@ struct dp_pool {
     void *state;
     uint32_t generation;
     _Atomic(uint32_t) closed;
+    /* Of the pool's owner and of each iterator, which asks a pool that may be gone whether it is.
+     */
+    _Atomic(uint32_t) references;
 };
+
+/* Keeps the structure, though not the engine, beyond dp_pool_destroy(). */
+void dp__pool_retain(dp_pool *pool);
+void dp__pool_release(dp_pool *pool);
 
 /* The pool that an argument stands for: itself, or for NULL the default pool, made on first use.
    0 or a code. */

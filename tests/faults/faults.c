@@ -465,6 +465,57 @@ static void cheap_then_dear(void)
     use_and_destroy(pool);
 }
 
+/* Lazy maps: a task for which there is no memory is started by a later call, and no item is lost.
+ */
+static int count_up(void *context, void *item)
+{
+    return *(uint64_t *)context < 30 ? (*(uint64_t *)item = (*(uint64_t *)context)++, 1) : 0;
+}
+
+static void lazily(int ordered)
+{
+    dp_pool *pool = stress_pool(2);
+    fault_holdings before = fault_held();
+    uint64_t pulled = 0, out, seen = 0;
+    dp_source source = {.next = count_up, .context = &pulled, .item_size = sizeof pulled};
+    dp_options options = {.window = 8, .chunk = 2};
+    dp_iter *iter = (dp_iter *)(uintptr_t)64;
+    size_t index;
+    begin();
+    int code = (ordered ? dp_pool_imap : dp_pool_imap_unordered)(pool, mix_double, &source,
+                                                                 sizeof out, &options, &iter);
+    if (succeeded(code)) {
+        while ((code = dp_iter_next(iter, DP_FOREVER, &index, &out)) != DP_EFINISHED) {
+            if (!succeeded(code)) {
+                fault_end(); /* Otherwise it would be refused for ever. */
+                continue;
+            }
+            CHECK(index < 30 && !(seen >> index & 1));
+            CHECK(!ordered || index == 0 || seen >> (index - 1) & 1);
+            CHECK_EQUAL(out, 2 * index);
+            seen |= UINT64_C(1) << index;
+        }
+        CHECK_EQUAL(seen, (UINT64_C(1) << 30) - 1);
+        CHECK_EQUAL(dp_iter_destroy(iter), 0);
+    } else {
+        CHECK(!iter);
+        CHECK_EQUAL(pulled, 0);
+        same_holdings(&before);
+    }
+    fault_end();
+    use_and_destroy(pool);
+}
+
+static void imap(void)
+{
+    lazily(1);
+}
+
+static void imap_unordered(void)
+{
+    lazily(0);
+}
+
 /* ---- Futures ---- */
 
 static _Atomic(int) gate, calls;
@@ -609,6 +660,8 @@ static const scenario scenarios[] = {
     {"run_calls", run_calls, NULL},
     {"nested_loops", nested_loops, NULL},
     {"cheap_then_dear", cheap_then_dear, NULL},
+    {"imap", imap, NULL},
+    {"imap_unordered", imap_unordered, NULL},
     {"on_done", on_done, NULL},
     {"fork_overflow", fork_overflow, "dp: out of memory for forked tasks\n"},
     {"must_run", must_run,

@@ -307,7 +307,8 @@ static void run_one(void *argument)
 /* Takes a job out of the list; 0 if somebody has taken it before. */
 static int take_out(executor *self, const dp__job *job)
 {
-    int p = job->batch->priority, found = 0;
+    int found = 0;
+    uint32_t p = dp__job_queue(job);
     dp__lock_acquire(&self->lock);
     dp__job **link = &self->jobs[p];
     while (*link && *link != job)
@@ -324,7 +325,7 @@ static int take_out(executor *self, const dp__job *job)
 static int submit(void *state, dp__job *job)
 {
     executor *self = state;
-    int p = job->batch->priority;
+    uint32_t p = dp__job_queue(job);
     if (self->generation != dp__fork_generation())
         return DP_EFORKED;
     add_active(self); /* The spawned function's. */

@@ -198,6 +198,7 @@ static void blocking(int begin)
 
 const dp__engine dp__engine_serial = {
     .name = "serial",
+    .runs_at_once = 1,
     .start = start,
     .run = run,
     .submit = submit,

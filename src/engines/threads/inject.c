@@ -20,7 +20,7 @@ static void append(dp__jobs *jobs, dp__jobs more)
 
 int dp__inject_push(dp__team *team, dp__job *job)
 {
-    uint32_t priority = (uint32_t)job->batch->priority;
+    uint32_t priority = dp__job_queue(job);
     dp__lock_acquire(&team->bring_lock);
     int closed = dp__load_relaxed(&team->closed) != 0;
     if (!closed) {

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "iter_internal.h"
+
+/* Lazy maps: how they are made and what they are made of. What they do is in iter.c. */
+
+/* Of a buffer for an item; enough for any type without a wish of its own. */
+#define ALIGN ((size_t)16)
+
+static int overflows(size_t n, size_t size)
+{
+    return size > 0 && n > SIZE_MAX / size;
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* How many chunks of how many items. 0 or DP_EOVERFLOW. */
+static int cut_window(dp_iter *it, const dp_options *options)
+{
+    size_t window = options->window, size = options->chunk ? options->chunk : 1;
+    size_t tasks = 2 * (size_t)it->pool->engine->workers(it->pool->state);
+    if (it->pool->engine->runs_at_once)
+        window = size = 1; /* Nothing would be gained by computing before it is asked for. */
+    if (!it->source.next)  /* No more than there are. */
+        size = it->source.n > 0 ? smaller(size, it->source.n) : 1;
+    if (window == 0 && overflows(tasks, size))
+        return DP_EOVERFLOW;
+    if (window == 0)
+        window = tasks * size;
+    it->chunk_size = smaller(size, window);
+    it->nchunks = window / it->chunk_size;
+    if (!it->source.next)
+        it->nchunks = smaller(it->nchunks, it->source.n / it->chunk_size + 1);
+    return 0;
+}
+
+/* All memory of the ring. 0, DP_EOVERFLOW or DP_ENOMEM. */
+static int make_ring(dp_iter *it)
+{
+    const size_t most = SIZE_MAX / 8 - ALIGN;
+    size_t in = 0, out = (it->out_size + ALIGN - 1) / ALIGN * ALIGN, codes;
+    if (it->source.next)
+        in = it->in_stride;
+    /* Bounded one by one, so that the sum cannot overflow either. */
+    if (overflows(it->chunk_size, sizeof(int)) || it->chunk_size * sizeof(int) > most ||
+        (in > 0 && it->chunk_size > most / in) || (out > 0 && it->chunk_size > most / out))
+        return DP_EOVERFLOW;
+    it->out_stride = out;
+    in *= it->chunk_size;
+    out *= it->chunk_size;
+    codes = (it->chunk_size * sizeof(int) + ALIGN - 1) / ALIGN * ALIGN;
+    if (overflows(it->nchunks, in + out + codes) || overflows(it->nchunks, sizeof(dp__chunk)))
+        return DP_EOVERFLOW;
+    char *at = it->memory = malloc(it->nchunks * (in + out + codes));
+    it->chunks = calloc(it->nchunks, sizeof *it->chunks);
+    if (!it->memory || !it->chunks)
+        return DP_ENOMEM;
+    for (size_t i = it->nchunks; i-- > 0; at += in + out + codes) {
+        dp__chunk *c = &it->chunks[i];
+        c->iter = it;
+        c->own_in = in > 0 ? at : NULL;
+        c->out = out > 0 ? at + in : NULL;
+        c->codes = (int *)(void *)(at + in + out);
+        dp__iter_set_free(it, c);
+    }
+    return 0;
+}
+
+void dp__iter_free(dp_iter *it)
+{
+    for (size_t i = 0; it->chunks && i < it->nchunks; i++) {
+        /* A future that the engine has never had is no business of the engine's. */
+        if (it->chunks[i].is_accepted)
+            dp_future_release(it->chunks[i].future);
+        else
+            free(it->chunks[i].future);
+    }
+    if (it->pool)
+        dp__pool_release(it->pool);
+    free(it->chunks);
+    free(it->memory);
+    free(it);
+}
+
+static int check(dp_map_fn f, const dp_source *source, size_t out_size, const dp_options *options)
+{
+    if (!f || !source || (source->next && (source->items || source->n > 0)))
+        return DP_EINVAL;
+    if (!source->next && !source->items && source->n > 0 && source->item_size > 0)
+        return DP_EINVAL;
+    if ((unsigned)options->on_error > DP_ERRORS_COLLECT || options->status ||
+        options->priority < DP_PRIORITY_LOW || options->priority > DP_PRIORITY_HIGH)
+        return DP_EINVAL;
+    /* Not for calls of which nobody knows how long they last. */
+    if (dp__care_wanted(options, 1) != 0)
+        return DP_EINVAL;
+    if (source->item_size > SIZE_MAX - ALIGN || out_size > SIZE_MAX - ALIGN ||
+        (!source->next && overflows(source->n, source->item_size)))
+        return DP_EOVERFLOW;
+    return 0;
+}
+
+static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t out_size,
+                  const dp_options *options, int ordered, dp_iter **iter)
+{
+    static const dp_options defaults;
+    if (!iter)
+        return DP_EINVAL;
+    *iter = NULL;
+    if (!options)
+        options = &defaults;
+    int code = check(f, source, out_size, options);
+    if (code == 0)
+        code = dp__pool_resolve(pool, &pool);
+    if (code == 0 && dp__load_acquire(&pool->closed))
+        code = DP_ECLOSED;
+    if (code)
+        return code;
+    dp_iter *made = calloc(1, sizeof *made);
+    if (!made)
+        return DP_ENOMEM;
+    dp__pool_retain(pool);
+    made->pool = pool;
+    made->generation = pool->generation;
+    made->f = f;
+    made->source = *source;
+    made->context = options->context;
+    made->on_error = options->on_error;
+    made->priority = options->priority;
+    made->ordered = ordered;
+    made->out_size = out_size;
+    made->in_stride = source->next ? (source->item_size + ALIGN - 1) / ALIGN * ALIGN
+                                   : (source->items ? source->item_size : 0);
+    made->error.item = DP_NO_ITEM;
+    dp__store_relaxed(&made->limit, SIZE_MAX);
+    if ((code = cut_window(made, options)) || (code = make_ring(made))) {
+        dp__iter_free(made);
+        return code;
+    }
+    /* In use meanwhile, for a source that finds the iterator. If memory is short, the first call of
+       dp_iter_next() tries again. */
+    dp__store_relaxed(&made->in_use, 1);
+    *iter = made;
+    if (!pool->engine->runs_at_once)
+        dp__iter_fill(made);
+    /* Release: pairs with the acquire of whoever uses it next. */
+    dp__store_release(&made->in_use, 0);
+    return 0;
+}
+
+int dp_pool_imap(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t out_size,
+                 const dp_options *options, dp_iter **iter)
+{
+    return create(pool, f, source, out_size, options, 1, iter);
+}
+
+int dp_pool_imap_unordered(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t out_size,
+                           const dp_options *options, dp_iter **iter)
+{
+    return create(pool, f, source, out_size, options, 0, iter);
+}
