@@ -574,6 +574,10 @@ DP_TEST(iter, refuses_bad_arguments)
     const dp_options bad_options[] = {{.on_error = (dp_error_policy)3},
                                       {.on_error = (dp_error_policy)-1},
                                       {.status = status},
+                                      {.retries = 1},
+                                      {.deadline = 1},
+                                      {.seed = 1},
+                                      {.priority = (dp_priority)2},
                                       {.status = status, .on_error = DP_ERRORS_COLLECT}};
     dp_error error;
     for (EACH(m, makings)) {
