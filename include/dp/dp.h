@@ -15,5 +15,6 @@
 #include <dp/task.h>
 #include <dp/typed.h>
 #include <dp/version.h>
+#include <dp/worker.h>
 
 #endif

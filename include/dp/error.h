@@ -31,7 +31,8 @@
     X(ENOTSUP, -11, "not supported by this engine or on this system")                  \
     X(EBUSY, -12, "the object is still in use")                                        \
     X(EIO, -13, "a file or a device could not be read or written")                     \
-    X(EFINISHED, -14, "the work has already finished")
+    X(EFINISHED, -14, "the work has already finished")                                 \
+    X(EINIT, -15, "the function that begins a worker has failed")
 
 /** The error codes. 0 is success. */
 enum dp_error_code {

@@ -17,7 +17,8 @@ enum dp__stop { DP__STOP_DRAIN, DP__STOP_CANCEL };
 typedef struct dp__engine {
     const char *name;
 
-    /* Makes the engine with `workers` >= 1 workers; *state receives it. 0 or a DP_E code. */
+    /* Makes the engine with `workers` >= 1 workers; *state receives it, before any hook of the
+       user is called. 0 or a DP_E code. */
     int (*start)(void **state, const dp_pool_options *options, unsigned workers);
 
     /* Runs a batch to its end; the calling thread takes part. 0, or DP_ECLOSED, DP_EFORKED or
@@ -58,6 +59,9 @@ typedef struct dp__engine {
 
     unsigned (*workers)(void *state);
     unsigned (*lanes)(void *state);
+
+    /* The calling worker's memory, or NULL: dp_worker_local(). */
+    void *(*local)(void *state);
 
     /* Fork/join: calls root(head, frame) on the calling thread as a worker. With `even_closed` a
        closed engine runs it too, on this thread alone. */

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "dp/cpu.h"
+#include "dp/worker.h"
 #include "fork_guard.h"
 #include "platform/clock.h"
 #include "pool_internal.h"
@@ -67,13 +68,13 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
         return DP_ENOMEM;
     made->engine = engines[options->engine];
     made->generation = dp__fork_generation();
+    *pool = made; /* Now: worker_init may look. */
     code = made->engine->start(&made->state, options, workers);
     if (code) {
+        *pool = NULL;
         free(made);
-        return code;
     }
-    *pool = made;
-    return 0;
+    return code;
 }
 
 static int make_default(dp_pool **resolved)
@@ -204,6 +205,11 @@ int dp_pool_lanes(dp_pool *pool)
 }
 
 /* ---- Inside a task ---- */
+
+void *dp_worker_local(dp_pool *pool)
+{
+    return pool ? pool->engine->local(pool->state) : NULL;
+}
 
 void dp_blocking_begin(void)
 {

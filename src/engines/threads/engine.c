@@ -5,6 +5,7 @@
 #include "guest.h"
 #include "idle.h"
 #include "inject.h"
+#include "local.h"
 #include "loop.h"
 #include "platform/check.h"
 #include "team_life.h"
@@ -13,10 +14,7 @@
 
 static int start(void **state, const dp_pool_options *options, unsigned workers)
 {
-    dp__team *team;
-    int code = dp__team_create(&team, options, workers, workers, dp__fork_generation());
-    *state = team;
-    return code;
+    return dp__team_create(state, options, workers, workers, dp__fork_generation());
 }
 
 static int is_foreign(const dp__team *team)
@@ -59,7 +57,8 @@ static int run(void *state, dp__batch *batch)
     if (is_foreign(team))
         return DP_EFORKED;
     int within = inside(team);
-    if (batch->n > 0 && dp__loop_is_short(team, batch))
+    /* Without a worker there would be no dp_worker_local(). */
+    if (batch->n > 0 && dp__loop_is_short(team, batch) && (within || team->local_size == 0))
         return run_short(team, batch, within);
     if (dp__load_acquire(&team->closed) && !within)
         return DP_ECLOSED;
@@ -156,6 +155,12 @@ static unsigned lanes(void *state)
     return dp__load_relaxed(&((dp__team *)state)->lanes);
 }
 
+static void *local(void *state)
+{
+    dp__worker *self = dp__worker_in(state);
+    return self ? dp__local_of(self) : NULL;
+}
+
 static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame, int even_closed)
 {
     return dp__team_task_run(state, root, frame, even_closed);
@@ -206,6 +211,7 @@ const dp__engine dp__engine_threads = {
     .release = release,
     .workers = workers,
     .lanes = lanes,
+    .local = local,
     .task_run = task_run,
     .blocking = blocking,
 };

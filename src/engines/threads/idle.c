@@ -266,6 +266,14 @@ void dp__places_restore(uint32_t depth)
     }
 }
 
+void dp__places_gone(int is_first)
+{
+    if (is_first)
+        lent_depth = 1;
+    else
+        dp__places_restore(1);
+}
+
 int dp__idle_guest_enter(dp__team *team)
 {
     return !(dp__fetch_add_acq_rel(&team->idle, DP__IDLE_GUEST) & DP__IDLE_DOWN);

@@ -39,12 +39,12 @@ static int plan(dp__team *team, dp_pin pin, unsigned workers)
     return pin == DP_PIN_AUTO && code != DP_ENOMEM ? 0 : code;
 }
 
-int dp__team_create(dp__team **out, const dp_pool_options *options, unsigned workers,
+int dp__team_create(void **state, const dp_pool_options *options, unsigned workers,
                     unsigned threads, uint32_t generation)
 {
     static _Atomic(uint64_t) last_id;
     dp__team *team = aligned_alloc(DP__LINE, sizeof *team);
-    *out = NULL;
+    *state = team;
     if (!team)
         return DP_ENOMEM;
     memset(team, 0, sizeof *team);
@@ -53,6 +53,11 @@ int dp__team_create(dp__team **out, const dp_pool_options *options, unsigned wor
     dp__store_relaxed(&team->holders, 1);
     team->id = dp__fetch_add_relaxed(&last_id, 1) + 1;
     team->stack_size = options->stack_size;
+    team->worker_init = options->worker_init;
+    team->worker_fini = options->worker_fini;
+    team->worker_context = options->worker_context;
+    team->local_size = options->local_size;
+    team->local_fini = options->local_fini;
     team->max_spares = threads == 0 || options->spares < 0 ? 0
                        : options->spares == 0              ? DP__DEFAULT_SPARES
                                                            : (uint32_t)options->spares;
@@ -65,15 +70,18 @@ int dp__team_create(dp__team **out, const dp_pool_options *options, unsigned wor
         dp__inject_close(team);
         dp__team_stop(team, INT64_MAX);
         dp__team_destroy(team);
-        return code;
+        *state = NULL;
     }
-    *out = team;
-    return 0;
+    return code;
 }
 
 int dp__team_resize(dp__team *team, unsigned workers)
 {
     uint32_t before = dp__load_relaxed(&team->target);
+    const dp__worker *self = dp__worker_in(team);
+    /* Starting threads waits for those that are at their end. */
+    if (self && self->ends)
+        return DP_EDEADLOCK;
     dp__lock_acquire(&team->lock);
     if (workers + team->max_spares > dp__load_relaxed(&team->lanes))
         dp__store_relaxed(&team->lanes, workers + team->max_spares);
