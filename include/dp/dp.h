@@ -12,6 +12,7 @@
 #include <dp/error.h>
 #include <dp/future.h>
 #include <dp/pool.h>
+#include <dp/stats.h>
 #include <dp/task.h>
 #include <dp/typed.h>
 #include <dp/version.h>

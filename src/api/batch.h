@@ -64,8 +64,8 @@ int dp__job_claim(dp__job *job);
 void dp__job_finish(dp__job *job);
 
 /* For the thread that has taken the job out of the queue and does not want it run: an unclaimed job
-   becomes cancelled. */
-void dp__job_drop(dp__job *job);
+   becomes cancelled. Whether it was unclaimed. */
+int dp__job_drop(dp__job *job);
 
 /* Non-zero while nobody has claimed or dropped the job. */
 int dp__job_is_pending(dp__job *job);

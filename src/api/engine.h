@@ -9,6 +9,7 @@
 
 #include "api/batch.h"
 #include "dp/pool.h"
+#include "dp/stats.h"
 #include "dp/task.h"
 
 /* How stop() treats work that was accepted. */
@@ -59,6 +60,9 @@ typedef struct dp__engine {
 
     unsigned (*workers)(void *state);
     unsigned (*lanes)(void *state);
+
+    /* Fills in zeroed stats. */
+    void (*stats)(void *state, dp_stats *stats);
 
     /* The calling worker's memory, or NULL: dp_worker_local(). */
     void *(*local)(void *state);

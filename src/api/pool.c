@@ -204,6 +204,19 @@ int dp_pool_lanes(dp_pool *pool)
     return code ? code : (int)pool->engine->lanes(pool->state);
 }
 
+int dp_pool_stats(dp_pool *pool, dp_stats *stats)
+{
+    static const dp_stats zero;
+    if (!stats)
+        return DP_EINVAL;
+    int code = dp__pool_resolve(pool, &pool);
+    if (code)
+        return code;
+    *stats = zero;
+    pool->engine->stats(pool->state, stats);
+    return 0;
+}
+
 /* ---- Inside a task ---- */
 
 void *dp_worker_local(dp_pool *pool)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Workers that begin and end, and sometimes cannot begin, while the pool is resized and its tasks
- * block. Every beginning that succeeded has its end, no two threads have one number at a time, and
- * no work is lost.
+ * Workers that begin and end, and sometimes cannot begin, while the pool is resized, its tasks
+ * block, and its numbers are read. Every beginning that succeeded has its end, no two threads have
+ * one number at a time, and no work is lost.
  */
 #include "mix.h"
 
@@ -73,6 +73,22 @@ static void resizer(unsigned index, mix_job *job)
     } while (stress_now() < job->end);
 }
 
+/* Reads the numbers all the while: those of the past only grow. */
+static void reader(mix_job *job)
+{
+    dp_stats before, now;
+    CHECK_EQUAL(dp_pool_stats(job->pool, &before), 0);
+    do {
+        CHECK_EQUAL(dp_pool_stats(job->pool, &now), 0);
+        CHECK(now.items >= before.items && now.tasks_stolen >= before.tasks_stolen);
+        CHECK(now.jobs_run >= before.jobs_run && now.jobs_submitted >= before.jobs_submitted);
+        CHECK(now.loops_shared >= before.loops_shared && now.wakeups >= before.wakeups);
+        CHECK(now.workers >= 1 && now.workers <= 9 && now.guests <= 6);
+        before = now;
+        sched_yield();
+    } while (stress_now() < job->end);
+}
+
 static void each(unsigned index, void *context)
 {
     hooks *h = context;
@@ -80,6 +96,8 @@ static void each(unsigned index, void *context)
         resizer(index, &h->job);
     else if (index == 2)
         blocker(&h->job);
+    else if (index == 3)
+        reader(&h->job);
     else
         mix_thread(index, &h->job);
 }
@@ -100,7 +118,7 @@ int main(void)
         if (code == 0) {
             h.job.seed = stress_seed();
             h.job.end = stress_now() + 0.2;
-            stress_together(5, each, &h);
+            stress_together(6, each, &h);
             stress_destroy(h.job.pool);
         }
         CHECK_EQUAL(h.ended, h.begun);

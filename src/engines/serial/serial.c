@@ -27,7 +27,8 @@ typedef struct serial {
     block *blocks, *free_blocks;
     _Atomic(uint32_t) closed;
     _Atomic(uint32_t) cancelling;
-    _Atomic(uint32_t) calls; /* Calls that run now. */
+    _Atomic(uint32_t) calls;              /* Calls that run now. */
+    _Atomic(uint64_t) items, loops, jobs; /* For dp_pool_stats(). */
     uint32_t generation;
 } serial;
 
@@ -142,6 +143,7 @@ static void run_items(serial *engine, dp__batch *batch)
     }
     if (done < batch->n)
         dp__store_relaxed(&batch->skipped, 1);
+    dp__fetch_add_relaxed(&engine->items, done);
     dp__here = saved;
 }
 
@@ -153,6 +155,7 @@ static int run(void *state, dp__batch *batch)
     if (code)
         return code;
     run_items(engine, batch);
+    dp__fetch_add_relaxed(&engine->loops, 1);
     leave(engine, &here);
     return 0;
 }
@@ -171,6 +174,7 @@ static int submit(void *state, dp__job *job)
     }
     if (dp__job_claim_queued(job)) {
         run_items(engine, job->batch);
+        dp__fetch_add_relaxed(&engine->jobs, 1);
         dp__job_finish(job);
     }
     leave(engine, &here);
@@ -249,6 +253,16 @@ static block *take_block(serial *engine)
     return taken;
 }
 
+static void stats(void *state, dp_stats *out)
+{
+    serial *engine = state;
+    out->items = dp__load_relaxed(&engine->items);
+    out->loops_alone = dp__load_relaxed(&engine->loops);
+    out->jobs_submitted = out->jobs_run = dp__load_relaxed(&engine->jobs);
+    out->workers = 1;
+    out->guests = dp__load_relaxed(&engine->calls);
+}
+
 static void *local(void *state)
 {
     serial *engine = state;
@@ -306,6 +320,7 @@ const dp__engine dp__engine_serial = {
     .release = release,
     .workers = one,
     .lanes = one,
+    .stats = stats,
     .local = local,
     .task_run = task_run,
     .blocking = blocking,

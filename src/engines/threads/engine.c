@@ -155,6 +155,42 @@ static unsigned lanes(void *state)
     return dp__load_relaxed(&((dp__team *)state)->lanes);
 }
 
+static void add_counts(dp_stats *stats, const dp__worker *worker)
+{
+    const dp__counts *counts = &worker->counts;
+    stats->items += dp__load_relaxed(&counts->items);
+    stats->loops_shared += dp__load_relaxed(&counts->loops_shared);
+    stats->loops_joined += dp__load_relaxed(&counts->loops_joined);
+    stats->loops_alone += dp__load_relaxed(&counts->loops_alone);
+    stats->tasks_stolen += dp__load_relaxed(&counts->tasks_stolen);
+    stats->jobs_run += dp__load_relaxed(&counts->jobs_run);
+}
+
+static void stats(void *state, dp_stats *out)
+{
+    dp__team *team = state;
+    /* Acquire: pairs with the release of whoever filled the tables. */
+    uint32_t threads = dp__load_acquire(&team->threads_used);
+    uint32_t guests = dp__load_acquire(&team->guests_used);
+    for (uint32_t i = 0; i < threads; i++)
+        add_counts(out, dp__load_acquire(&team->threads[i]));
+    for (uint32_t i = 0; i < guests; i++)
+        add_counts(out, dp__load_acquire(&team->guests[i]));
+    /* Taken first: acquire, so that what was brought before is in the other number. */
+    uint64_t taken = dp__load_acquire(&team->taken_count);
+    out->jobs_submitted = dp__load_acquire(&team->brought_count);
+    out->jobs_waiting = out->jobs_submitted - taken;
+    out->jobs_dropped = dp__load_relaxed(&team->jobs_dropped);
+    out->wakeups = dp__load_relaxed(&team->wakeups);
+    out->spares_started = dp__load_relaxed(&team->spares_started);
+    uint64_t word = dp__load_relaxed(&team->idle);
+    out->workers = dp__load_relaxed(&team->target);
+    out->threads = dp__load_relaxed(&team->live);
+    out->awake = dp__idle_awake(word);
+    out->parked = dp__idle_parked(word);
+    out->guests = dp__idle_guests(word);
+}
+
 static void *local(void *state)
 {
     dp__worker *self = dp__worker_in(state);
@@ -211,6 +247,7 @@ const dp__engine dp__engine_threads = {
     .release = release,
     .workers = workers,
     .lanes = lanes,
+    .stats = stats,
     .local = local,
     .task_run = task_run,
     .blocking = blocking,

@@ -56,6 +56,7 @@ static int wake_one(dp__team *team)
     if (!worker)
         return 0;
     dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE - DP__IDLE_PARKED);
+    dp__fetch_add_relaxed(&team->wakeups, 1);
     dp__unpark(&worker->parker);
     return 1;
 }

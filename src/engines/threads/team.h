@@ -59,6 +59,22 @@ typedef struct dp__parker {
     _Atomic(uint32_t) word;
 } dp__parker;
 
+/* What a worker has done, for dp_pool_stats(). Written by the owner alone, relaxed: the end of a
+   call, which its caller waits for, makes visible what was counted before. */
+typedef struct dp__counts {
+    _Atomic(uint64_t) items;
+    _Atomic(uint64_t) loops_shared;
+    _Atomic(uint64_t) loops_joined;
+    _Atomic(uint64_t) loops_alone;
+    _Atomic(uint64_t) tasks_stolen;
+    _Atomic(uint64_t) jobs_run;
+} dp__counts;
+
+static inline void dp__count(_Atomic(uint64_t) *count, uint64_t more)
+{
+    dp__store_relaxed(count, dp__load_relaxed(count) + more);
+}
+
 struct dp__worker {
     dp__arena arena;
 
@@ -90,6 +106,7 @@ struct dp__worker {
     uint32_t loop_depth;
     uint32_t wait_sequence;
     uint64_t random;
+    dp__counts counts;       /* Others read it, seldom. */
     uint64_t loop_debt;      /* Ticks of recent loops that nobody was woken for. */
     uint64_t loop_end;       /* When the last one ended. */
     const unsigned *victims; /* Threads of the first team size, nearest first. */
@@ -165,6 +182,7 @@ struct dp__team {
     _Alignas(DP__LINE) dp__lock take_lock;
     dp__job *waiting;
     _Atomic(uint64_t) taken_count; /* Ever; written under take_lock. */
+    _Atomic(uint64_t) jobs_dropped;
 
     /* The memory of the team itself goes with its last holder: the pool, or a future whose waiter
        may want to look whether there is a place free. */
@@ -172,10 +190,12 @@ struct dp__team {
 
     /* Starting and ending threads. */
     _Alignas(DP__LINE) dp__lock lock;
-    _Atomic(uint32_t) live;      /* Threads that run; changed under the lock. */
-    _Atomic(uint32_t) leaving;   /* No longer live, but in worker_fini; changed under the lock. */
-    _Atomic(uint32_t) ended;     /* Threads that wait to be joined; changed under the lock. */
-    uint32_t no_spares;          /* One could not begin. Under the lock. */
+    _Atomic(uint32_t) live;    /* Threads that run; changed under the lock. */
+    _Atomic(uint32_t) leaving; /* No longer live, but in worker_fini; changed under the lock. */
+    _Atomic(uint32_t) ended;   /* Threads that wait to be joined; changed under the lock. */
+    uint32_t no_spares;        /* One could not begin. Under the lock. */
+    _Atomic(uint64_t) spares_started; /* Changed under the lock. */
+    _Atomic(uint64_t) wakeups;
     _Atomic(uint32_t) exit_word; /* Changes when a thread begins or ends or a guest leaves. */
 };
 

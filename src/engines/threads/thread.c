@@ -311,10 +311,13 @@ void dp__thread_start_spare(dp__team *team)
     uint64_t word = dp__load_relaxed(&team->idle);
     uint32_t live = dp__load_relaxed(&team->live);
     uint32_t target = dp__load_relaxed(&team->target);
+    int code = 1;
     /* Only when threads have lent their places: otherwise all that may run are running. */
     if (dp__idle_parked(word) == 0 && dp__idle_awake(word) < target &&
         live > dp__idle_awake(word) && live < target + team->max_spares && !team->no_spares)
-        start_one(team, NULL);
+        code = start_one(team, NULL);
+    if (code == 0)
+        dp__count(&team->spares_started, 1);
     dp__lock_release(&team->lock);
 }
 
