@@ -11,6 +11,7 @@
 #include <dp/cpu.h>
 #include <dp/error.h>
 #include <dp/future.h>
+#include <dp/message.h>
 #include <dp/pool.h>
 #include <dp/stats.h>
 #include <dp/task.h>

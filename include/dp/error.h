@@ -4,9 +4,9 @@
 
 /**
  * @file error.h
- * Error codes. Functions return 0 or one of these negative codes; the library never prints, never
- * exits and never touches errno on purpose. The exceptions, DP_RUN() and a fork without memory for
- * it, are told in task.h.
+ * Error codes. Functions return 0 or one of these negative codes; the library never prints (unless
+ * DP_VERBOSE asks it to, see message.h), never exits and never touches errno on purpose. The
+ * exceptions, DP_RUN() and a fork without memory for it, are told in task.h.
  */
 
 #include <stddef.h>

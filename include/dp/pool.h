@@ -7,7 +7,8 @@
  * Pools of workers, and the verbs that run data-parallel work on them.
  *
  * Conventions that hold for every function here:
- *  - It returns 0 or a negative DP_E code from error.h. It never prints and never exits.
+ *  - It returns 0 or a negative DP_E code from error.h. It never prints, unless DP_VERBOSE asks it
+ * to (see message.h), and never exits.
  *  - A pool argument of NULL is the default pool: threads, one per CPU that this process may use,
  *    created on first use and shared by the whole process.
  *  - An options argument of NULL, and every member that is zero, means the default.

@@ -4,8 +4,10 @@
 
 #include "dp/cpu.h"
 #include "dp/worker.h"
+#include "environment.h"
 #include "fork_guard.h"
 #include "platform/clock.h"
+#include "platform/message.h"
 #include "pool_internal.h"
 
 /* The engines by the value of enum dp_engine. The verbs know only this table. */
@@ -69,10 +71,24 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
     made->engine = engines[options->engine];
     made->generation = dp__fork_generation();
     *pool = made; /* Now: worker_init may look. */
+    dp__environment_explain(options, made->engine->name, workers);
     code = made->engine->start(&made->state, options, workers);
     if (code) {
         *pool = NULL;
         free(made);
+    }
+    return code;
+}
+
+static int create_default(dp_pool **pool)
+{
+    dp_pool_options options = {.workers = 0};
+    dp__environment_options(&options);
+    int code = dp_pool_create(pool, &options);
+    if (code == DP_ENOTSUP && options.pin != DP_PIN_AUTO) {
+        dp__message(1, "DP_PIN is ignored: this system does not show its CPUs");
+        options.pin = DP_PIN_AUTO;
+        code = dp_pool_create(pool, &options);
     }
     return code;
 }
@@ -88,7 +104,7 @@ static int make_default(dp_pool **resolved)
     if (!known || known->generation != dp__fork_generation()) {
         /* After a fork the parent's pool is left where it is: a thread of the child may be inside a
            task of it. */
-        code = dp_pool_create(&known, NULL);
+        code = create_default(&known);
         if (code == 0)
             dp__store_release(&default_pool, known);
     }

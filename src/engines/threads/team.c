@@ -7,6 +7,7 @@
 #include "inject.h"
 #include "loop.h"
 #include "platform/clock.h"
+#include "platform/message.h"
 #include "platform/placement.h"
 #include "platform/topology.h"
 #include "thread.h"
@@ -20,12 +21,17 @@ static int plan(dp__team *team, dp_pin pin, unsigned workers)
         return 0;
     /* By default only a team that fills the machine is pinned; no need to look further for others.
      */
-    if (pin == DP_PIN_AUTO && workers != (unsigned)dp_cpu_count(DP_CPU_IGNORE_ENV))
+    if (pin == DP_PIN_AUTO && workers != (unsigned)dp_cpu_count(DP_CPU_IGNORE_ENV)) {
+        dp__message(1, "the workers are not pinned: there is not one for each CPU");
         return 0;
+    }
     int code = pin == DP_PIN_AUTO ? dp__topology_load_sysfs(&team->topology, "")
                                   : dp__topology_load(&team->topology, NULL);
     if (code == 0) {
-        if (dp__placement_choose(team->topology, pin, workers, NULL) == DP_PIN_NONE)
+        const char *why;
+        int is_none = dp__placement_choose(team->topology, pin, workers, &why) == DP_PIN_NONE;
+        dp__message(1, "the workers are %spinned: %s", is_none ? "not " : "", why);
+        if (is_none)
             return 0;
         team->cpus = malloc(workers * sizeof *team->cpus);
         team->victims = malloc((size_t)workers * workers * sizeof *team->victims);

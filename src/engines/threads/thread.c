@@ -9,6 +9,7 @@
 #include "inject.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
+#include "platform/message.h"
 #include "platform/placement.h"
 #include "search.h"
 #include "worker.h"
@@ -111,8 +112,11 @@ static int run_init(dp__worker *self)
     dp__team *team = self->team;
     int failed = team->worker_init(team->worker_context, self->id) != 0;
     dp__places_restore(0); /* It may have forgotten dp_blocking_end(). */
-    dp__lock_acquire(&team->lock);
     dp__starts *starts = self->starts;
+    if (failed)
+        dp__message(1, "worker_init failed for worker %u%s", self->id,
+                    starts ? "" : ", a spare; no more will be started");
+    dp__lock_acquire(&team->lock);
     self->starts = NULL;
     if (failed) {
         /* The next spare would most likely fail as well, and so on without end. */
@@ -319,6 +323,8 @@ void dp__thread_start_spare(dp__team *team)
     if (code == 0)
         dp__count(&team->spares_started, 1);
     dp__lock_release(&team->lock);
+    if (code == 0)
+        dp__message(2, "a spare thread was started: %u threads for %u workers", live + 1, target);
 }
 
 int dp__thread_is_surplus(dp__team *team)
