@@ -83,6 +83,9 @@ typedef struct dp_pool_options {
         worker_fini;             /**< Called on each worker's thread after all work. NULL: none. */
     void *worker_context;        /**< Passed to worker_init, worker_fini and local_fini. */
     size_t local_size;           /**< Bytes of dp_worker_local(). 0: it gives NULL. */
+    int inner_threads;           /**< How many threads OpenMP and libraries of linear algebra may
+                                      use inside a task: see worker.h. 0: the worker's share of
+                                      the CPUs; -1: as they like; positive: that many. */
     dp_local_fini_fn local_fini; /**< Ends the memory of dp_worker_local(). NULL: nothing to do. */
 } dp_pool_options;
 
@@ -150,7 +153,8 @@ typedef void (*dp_combine_fn)(void *accumulator, const void *other, void *contex
  * @param[out] pool  Receives the pool, or NULL on failure. It is set before
  *                   dp_pool_options::worker_init is called.
  * @param options    NULL for the default.
- * @return 0; #DP_EINVAL for a NULL `pool`, an unknown engine or pin policy, more than
+ * @return 0; #DP_EINVAL for a NULL `pool`, an unknown engine or pin policy, `inner_threads`
+ *         below -1, more than
  *         #DP_MAX_WORKERS workers or spares, or fewer than -#DP_MAX_WORKERS; #DP_ENOMEM;
  *         #DP_ETHREAD when the system refused a thread, #DP_EINIT when dp_pool_options::worker_init
  *         failed (threads already started are gone again).

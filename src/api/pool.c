@@ -38,7 +38,8 @@ static unsigned count_workers(int workers)
 
 static int check_options(const dp_pool_options *options)
 {
-    if ((unsigned)options->engine >= ENGINES || options->spares > DP_MAX_WORKERS)
+    if ((unsigned)options->engine >= ENGINES || options->spares > DP_MAX_WORKERS ||
+        options->inner_threads < -1)
         return DP_EINVAL;
     switch (options->pin) {
     case DP_PIN_AUTO:

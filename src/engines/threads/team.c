@@ -7,6 +7,7 @@
 #include "inject.h"
 #include "loop.h"
 #include "platform/clock.h"
+#include "platform/inner_threads.h"
 #include "platform/message.h"
 #include "platform/placement.h"
 #include "platform/topology.h"
@@ -62,6 +63,7 @@ int dp__team_create(void **state, const dp_pool_options *options, unsigned worke
     team->worker_init = options->worker_init;
     team->worker_fini = options->worker_fini;
     team->worker_context = options->worker_context;
+    team->inner_threads = options->inner_threads;
     team->local_size = options->local_size;
     team->local_fini = options->local_fini;
     team->max_spares = threads == 0 || options->spares < 0 ? 0
@@ -69,6 +71,9 @@ int dp__team_create(void **state, const dp_pool_options *options, unsigned worke
                                                            : (uint32_t)options->spares;
     dp__store_relaxed(&team->target, workers);
     dp__store_relaxed(&team->lanes, workers + team->max_spares);
+    if (threads > 0 && options->inner_threads > 0 &&
+        dp__inner_threads_set_all(options->inner_threads))
+        dp__message(1, "linear algebra may use %d threads in this process", options->inner_threads);
     int code = plan(team, options->pin, threads);
     if (code == 0)
         code = dp__thread_start(team, threads);

@@ -159,6 +159,7 @@ struct dp__team {
     dp_worker_init_fn worker_init;
     dp_worker_fini_fn worker_fini;
     void *worker_context;
+    int inner_threads;
     size_t local_size;
     dp_local_fini_fn local_fini;
     struct dp__topology *topology; /* Of a pinned team; NULL otherwise. */

@@ -9,6 +9,7 @@
 #include "inject.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
+#include "platform/inner_threads.h"
 #include "platform/message.h"
 #include "platform/placement.h"
 #include "search.h"
@@ -167,6 +168,14 @@ void dp__thread_reap(dp__team *team)
     dp__lock_release(&team->lock);
 }
 
+static void limit_inner_threads(const dp__worker *self)
+{
+    dp__team *team = self->team;
+    int count = dp__inner_threads_set(team->inner_threads, dp__load_relaxed(&team->target));
+    if (count > 0)
+        dp__message(2, "libraries may use %d threads inside worker %u", count, self->id);
+}
+
 static void *thread_main(void *argument)
 {
     dp__worker *self = argument;
@@ -174,6 +183,7 @@ static void *thread_main(void *argument)
     dp__present = &here;
     enum dp__parked why = DP__PARKED_WOKEN;
     dp__pin_thread(self->cpu);
+    limit_inner_threads(self);
     if (self->team->worker_init && !run_init(self))
         return NULL;
     do {
