@@ -22,7 +22,7 @@ CONTRACT = ("src/api/batch.h", "src/api/engine.h")
 RULES = {
     "include/dp/":          ("include/dp/",),
     "src/platform/":        ("src/platform/", "include/dp/base.h", "include/dp/error.h",
-                             "include/dp/cpu.h"),
+                             "include/dp/cpu.h", "include/dp/message.h"),
     "src/engines/threads/": ("src/engines/threads/", *CONTRACT, "src/platform/", "include/dp/"),
     "src/engines/serial/":  ("src/engines/serial/", "src/engines/threads/team_life.h", *CONTRACT,
                              "src/platform/", "include/dp/"),

@@ -14,15 +14,18 @@
 #include <dp/error.h>
 #include <dp/future.h>
 #include <dp/iter.h>
+#include <dp/message.h>
 #include <dp/partition.h>
 #include <dp/pool.h>
 #include <dp/progress.h>
 #include <dp/random.h>
 #include <dp/run.h>
 #include <dp/scan.h>
+#include <dp/stats.h>
 #include <dp/task.h>
 #include <dp/tiles.h>
 #include <dp/typed.h>
 #include <dp/version.h>
+#include <dp/worker.h>
 
 #endif

@@ -57,10 +57,11 @@ typedef struct dp_executor {
  * @param[out] engine  What to put into dp_pool_options::engine.
  * @return 0; #DP_EINVAL for NULL; #DP_ENOMEM when #DP_MAX_EXECUTORS are registered.
  *
- * On such a pool dp_pool_resize() is #DP_ENOTSUP, the options pin, spares and stack_size mean
- * nothing, dp_blocking_begin() lends no place, priorities order what waits inside the library, a
- * task that waits for a future with a time limit runs what nobody has begun even if that takes
- * longer, and fork/join runs on the calling thread alone.
+ * On such a pool dp_pool_resize() is #DP_ENOTSUP, and dp_pool_create() with worker_init,
+ * worker_fini or local_size, since its threads are not the library's; the options pin, spares and
+ * stack_size mean nothing, dp_blocking_begin() lends no place, priorities order what waits inside
+ * the library, a task that waits for a future with a time limit runs what nobody has begun even if
+ * that takes longer, and fork/join runs on the calling thread alone.
  */
 DP_API int dp_engine_register(const dp_executor *executor, dp_engine *engine);
 

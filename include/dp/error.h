@@ -4,9 +4,9 @@
 
 /**
  * @file error.h
- * Error codes. Functions return 0 or one of these negative codes; the library never prints, never
- * exits and never touches errno on purpose. The exceptions, DP_RUN() and a fork without memory for
- * it, are told in task.h.
+ * Error codes. Functions return 0 or one of these negative codes; the library never prints (unless
+ * DP_VERBOSE asks it to, see message.h), never exits and never touches errno on purpose. The
+ * exceptions, DP_RUN() and a fork without memory for it, are told in task.h.
  */
 
 #include <stddef.h>
@@ -32,7 +32,8 @@
     X(EBUSY, -12, "the object is still in use")                                        \
     X(EIO, -13, "a file or a device could not be read or written")                     \
     X(EFINISHED, -14, "the work has already finished")                                 \
-    X(ESOURCE, -15, "the source of the items returned its own error code")
+    X(ESOURCE, -15, "the source of the items returned its own error code")             \
+    X(EINIT, -16, "the function that begins a worker has failed")
 
 /** The error codes. 0 is success. */
 enum dp_error_code {

@@ -7,7 +7,8 @@
  * Pools of workers, and the verbs that run data-parallel work on them.
  *
  * Conventions that hold for every function here:
- *  - It returns 0 or a negative DP_E code from error.h. It never prints and never exits.
+ *  - It returns 0 or a negative DP_E code from error.h. It never prints, unless DP_VERBOSE asks it
+ * to (see message.h), and never exits.
  *  - A pool argument of NULL is the default pool: threads, one per CPU that this process may use,
  *    created on first use and shared by the whole process.
  *  - An options argument of NULL, and every member that is zero, means the default.
@@ -56,6 +57,22 @@ typedef enum dp_engine {
     DP_ENGINE_LAST = 511        /**< No engine has a larger number. */
 } dp_engine;
 
+/**
+ * Begins a worker, on its thread; see worker.h.
+ *
+ * @param context  dp_pool_options::worker_context.
+ * @param worker   The worker's number, from 0 to dp_pool_lanes() - 1; no other thread of the pool
+ *                 has it at the same time.
+ * @return         0, or any other number if the thread must not be used.
+ */
+typedef int (*dp_worker_init_fn)(void *context, unsigned worker);
+
+/** Ends a worker, on its thread. Parameters as for #dp_worker_init_fn. */
+typedef void (*dp_worker_fini_fn)(void *context, unsigned worker);
+
+/** Ends the memory that dp_worker_local() gave. `context` is dp_pool_options::worker_context. */
+typedef void (*dp_local_fini_fn)(void *context, void *local);
+
 /** How a pool is made. Zero-initialise, then set what should differ. */
 typedef struct dp_pool_options {
     dp_engine engine;  /**< Default #DP_ENGINE_THREADS. */
@@ -65,6 +82,16 @@ typedef struct dp_pool_options {
     int spares;        /**< How many extra threads may stand in for workers inside
                             dp_blocking_begin(). 0: 64. Negative: none. */
     size_t stack_size; /**< Stack of a worker thread in bytes. 0: the system's default. */
+    dp_worker_init_fn worker_init; /**< Called on each worker's thread before all work. NULL: none.
+                                        The rules for this and the next four are in worker.h. */
+    dp_worker_fini_fn
+        worker_fini;             /**< Called on each worker's thread after all work. NULL: none. */
+    void *worker_context;        /**< Passed to worker_init, worker_fini and local_fini. */
+    size_t local_size;           /**< Bytes of dp_worker_local(). 0: it gives NULL. */
+    int inner_threads;           /**< How many threads OpenMP and libraries of linear algebra may
+                                      use inside a task: see worker.h. 0: the worker's share of
+                                      the CPUs; -1: as they like; positive: that many. */
+    dp_local_fini_fn local_fini; /**< Ends the memory of dp_worker_local(). NULL: nothing to do. */
 } dp_pool_options;
 
 /** What a call does when an item fails, that is, when its function returns non-zero. */
@@ -173,11 +200,14 @@ typedef void (*dp_combine_fn)(void *accumulator, const void *other, void *contex
 /**
  * Makes a pool and starts its workers.
  *
- * @param[out] pool  Receives the pool, or NULL on failure.
+ * @param[out] pool  Receives the pool, or NULL on failure. It is set before
+ *                   dp_pool_options::worker_init is called.
  * @param options    NULL for the default.
- * @return 0; #DP_EINVAL for a NULL `pool`, an unknown engine or pin policy, more than
+ * @return 0; #DP_EINVAL for a NULL `pool`, an unknown engine or pin policy, `inner_threads`
+ *         below -1, more than
  *         #DP_MAX_WORKERS workers or spares, or fewer than -#DP_MAX_WORKERS; #DP_ENOMEM;
- *         #DP_ETHREAD when the system refused a thread (those already started are gone again).
+ *         #DP_ETHREAD when the system refused a thread, #DP_EINIT when dp_pool_options::worker_init
+ *         failed (threads already started are gone again).
  * Cost: one thread start per worker, some tens of microseconds each.
  */
 DP_API int dp_pool_create(dp_pool **pool, const dp_pool_options *options);
@@ -234,9 +264,10 @@ DP_API int dp_pool_destroy(dp_pool *pool);
  *
  * @param pool     The pool.
  * @param workers  As dp_pool_options::workers.
- * @return 0; #DP_EINVAL as for dp_pool_create(); #DP_ENOTSUP on the serial engine; #DP_ETHREAD or
- *         #DP_ENOMEM when growing failed, and the pool keeps its old size; #DP_ECLOSED;
- * #DP_EFORKED.
+ * @return 0; #DP_EINVAL as for dp_pool_create(); #DP_ENOTSUP on the serial engine; #DP_ETHREAD,
+ *         #DP_EINIT or #DP_ENOMEM when growing failed, and the pool keeps its old size;
+ *         #DP_EDEADLOCK when called from dp_pool_options::worker_fini of the pool; #DP_ECLOSED;
+ *         #DP_EFORKED.
  */
 DP_API int dp_pool_resize(dp_pool *pool, int workers);
 

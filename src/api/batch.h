@@ -67,8 +67,8 @@ int dp__job_claim(dp__job *job);
 void dp__job_finish(dp__job *job);
 
 /* For the thread that has taken the job out of the queue and does not want it run: an unclaimed job
-   becomes cancelled. */
-void dp__job_drop(dp__job *job);
+   becomes cancelled. Whether it was unclaimed. */
+int dp__job_drop(dp__job *job);
 
 /* Which of DP__PRIORITIES queues the job belongs to; 0 is served first. */
 static inline uint32_t dp__job_queue(const dp__job *job)

@@ -9,6 +9,7 @@
 
 #include "api/batch.h"
 #include "dp/pool.h"
+#include "dp/stats.h"
 #include "dp/task.h"
 
 /* How stop() treats work that was accepted. */
@@ -20,7 +21,8 @@ typedef struct dp__engine {
     /* Non-zero if submit() runs the job before it returns. */
     int runs_at_once;
 
-    /* Makes the engine with `workers` >= 1 workers; *state receives it. 0 or a DP_E code. */
+    /* Makes the engine with `workers` >= 1 workers; *state receives it, before any hook of the
+       user is called. 0 or a DP_E code. */
     int (*start)(void **state, const dp_pool_options *options, unsigned workers);
 
     /* Runs a batch to its end; the calling thread takes part. 0, or DP_ECLOSED, DP_EFORKED or
@@ -61,6 +63,12 @@ typedef struct dp__engine {
 
     unsigned (*workers)(void *state);
     unsigned (*lanes)(void *state);
+
+    /* Fills in zeroed stats. */
+    void (*stats)(void *state, dp_stats *stats);
+
+    /* The calling worker's memory, or NULL: dp_worker_local(). */
+    void *(*local)(void *state);
 
     /* Fork/join: calls root(head, frame) on the calling thread as a worker. With `even_closed` a
        closed engine runs it too, on this thread alone. */

@@ -7,6 +7,7 @@
 
 #include "api/engine.h"
 #include "dp/error.h"
+#include "platform/message.h"
 
 /*
  * Fork by the application. The child has one thread, so every pool in it is a husk: its threads are
@@ -28,16 +29,19 @@ uint32_t dp__fork_generation(void)
 static void before_fork(void)
 {
     dp__lock_acquire(&dp__default_lock);
+    dp__message_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
+    dp__message_after_fork();
     dp__lock_release(&dp__default_lock);
 }
 
 static void after_fork_in_child(void)
 {
     dp__store_relaxed(&generation, dp__load_relaxed(&generation) + 1);
+    dp__message_after_fork();
     dp__store_relaxed(&dp__default_lock.state, 0);
 }
 

@@ -206,10 +206,11 @@ static int cancel_pending(dp_future *future)
     return end_pending(future, 0);
 }
 
-void dp__job_drop(dp__job *job)
+int dp__job_drop(dp__job *job)
 {
-    cancel_pending(future_of(job));
+    int was_pending = cancel_pending(future_of(job));
     dp_future_release(future_of(job));
+    return was_pending;
 }
 
 int dp__job_is_pending(dp__job *job)

@@ -4,8 +4,11 @@
 
 #include "care.h"
 #include "dp/cpu.h"
+#include "dp/worker.h"
+#include "environment.h"
 #include "fork_guard.h"
 #include "platform/clock.h"
+#include "platform/message.h"
 #include "pool_internal.h"
 
 /* The engines by the value of enum dp_engine. The verbs know only this table. */
@@ -44,7 +47,8 @@ static const dp__engine *engine_of(dp_engine engine)
 
 static int check_options(const dp_pool_options *options)
 {
-    if (!engine_of(options->engine) || options->spares > DP_MAX_WORKERS)
+    if (!engine_of(options->engine) || options->spares > DP_MAX_WORKERS ||
+        options->inner_threads < -1)
         return DP_EINVAL;
     switch (options->pin) {
     case DP_PIN_AUTO:
@@ -77,13 +81,27 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
     made->engine = engine_of(options->engine);
     made->generation = dp__fork_generation();
     dp__store_relaxed(&made->references, 1);
+    *pool = made; /* Now: worker_init may look. */
+    dp__environment_explain(options, made->engine->name, workers);
     code = made->engine->start(&made->state, options, workers);
     if (code) {
+        *pool = NULL;
         free(made);
-        return code;
     }
-    *pool = made;
-    return 0;
+    return code;
+}
+
+static int create_default(dp_pool **pool)
+{
+    dp_pool_options options = {.workers = 0};
+    dp__environment_options(&options);
+    int code = dp_pool_create(pool, &options);
+    if (code == DP_ENOTSUP && options.pin != DP_PIN_AUTO) {
+        dp__message(1, "DP_PIN is ignored: this system does not show its CPUs");
+        options.pin = DP_PIN_AUTO;
+        code = dp_pool_create(pool, &options);
+    }
+    return code;
 }
 
 static int make_default(dp_pool **resolved)
@@ -97,7 +115,7 @@ static int make_default(dp_pool **resolved)
     if (!known || known->generation != dp__fork_generation()) {
         /* After a fork the parent's pool is left where it is: a thread of the child may be inside a
            task of it. */
-        code = dp_pool_create(&known, NULL);
+        code = create_default(&known);
         if (code == 0)
             dp__store_release(&default_pool, known);
     }
@@ -225,7 +243,25 @@ int dp_pool_lanes(dp_pool *pool)
     return code ? code : (int)pool->engine->lanes(pool->state);
 }
 
+int dp_pool_stats(dp_pool *pool, dp_stats *stats)
+{
+    static const dp_stats zero;
+    if (!stats)
+        return DP_EINVAL;
+    int code = dp__pool_resolve(pool, &pool);
+    if (code)
+        return code;
+    *stats = zero;
+    pool->engine->stats(pool->state, stats);
+    return 0;
+}
+
 /* ---- Inside a task ---- */
+
+void *dp_worker_local(dp_pool *pool)
+{
+    return pool ? pool->engine->local(pool->state) : NULL;
+}
 
 void dp_blocking_begin(void)
 {

@@ -15,7 +15,7 @@ static const struct {
     {"DP_EINVAL", -1},     {"DP_ENOMEM", -2},     {"DP_EOVERFLOW", -3}, {"DP_ECLOSED", -4},
     {"DP_ECANCELLED", -5}, {"DP_ETIMEDOUT", -6},  {"DP_ETASK", -7},     {"DP_EDEADLOCK", -8},
     {"DP_ETHREAD", -9},    {"DP_EFORKED", -10},   {"DP_ENOTSUP", -11},  {"DP_EBUSY", -12},
-    {"DP_EIO", -13},       {"DP_EFINISHED", -14}, {"DP_ESOURCE", -15},
+    {"DP_EIO", -13},       {"DP_EFINISHED", -14}, {"DP_ESOURCE", -15},  {"DP_EINIT", -16},
 };
 
 enum { PUBLISHED = sizeof published / sizeof published[0] };

@@ -82,6 +82,8 @@ DP_TEST(pool, refuses_bad_options)
         {.workers = INT_MIN},
         {.spares = DP_MAX_WORKERS + 1},
         {.spares = INT_MAX},
+        {.inner_threads = -2},
+        {.inner_threads = INT_MIN},
     };
     EXPECT(DP_EINVAL, dp_pool_create(NULL, NULL));
     for (EACH(i, bad)) {

@@ -143,6 +143,69 @@ static void create_serial(void)
     create(&(dp_pool_options){.engine = DP_ENGINE_SERIAL, .workers = 1}, 1);
 }
 
+/* The hooks of a pool: each beginning that succeeds has its end, and so has each piece of memory.
+ */
+static dp_pool *hooked_pool;
+static _Atomic(int) begun, ended, blocks;
+
+static int begin_worker(void *context, unsigned worker)
+{
+    (void)context;
+    (void)worker;
+    if (dp_worker_local(hooked_pool))
+        atomic_fetch_add(&blocks, 1);
+    atomic_fetch_add(&begun, 1);
+    return 0;
+}
+
+static void end_worker(void *context, unsigned worker)
+{
+    (void)context;
+    (void)worker;
+    atomic_fetch_add(&ended, 1);
+}
+
+static void end_memory(void *context, void *local)
+{
+    (void)context;
+    CHECK(local);
+    atomic_fetch_sub(&blocks, 1);
+}
+
+static void create_hooked_on(dp_engine engine)
+{
+    fault_holdings before = fault_held();
+    dp_pool_options options = {.engine = engine,
+                               .workers = 3,
+                               .pin = DP_PIN_NONE,
+                               .worker_init = begin_worker,
+                               .worker_fini = end_worker,
+                               .local_size = 1000,
+                               .local_fini = end_memory};
+    begin();
+    int code = dp_pool_create(&hooked_pool, &options);
+    fault_end();
+    if (succeeded(code)) {
+        CHECK_EQUAL(begun, engine == DP_ENGINE_THREADS ? 3 : 1);
+        loop(hooked_pool);
+        CHECK_EQUAL(dp_pool_destroy(hooked_pool), 0);
+    } else {
+        same_holdings(&before);
+    }
+    CHECK_EQUAL(ended, begun);
+    CHECK_EQUAL(blocks, 0);
+}
+
+static void create_hooked(void)
+{
+    create_hooked_on(DP_ENGINE_THREADS);
+}
+
+static void create_hooked_serial(void)
+{
+    create_hooked_on(DP_ENGINE_SERIAL);
+}
+
 static void default_pool(void)
 {
     unsigned char hits[ITEMS] = {0};
@@ -644,6 +707,8 @@ static const scenario scenarios[] = {
     {"create_unpinned", create_unpinned, NULL},
     {"create_auto", create_auto, NULL},
     {"create_serial", create_serial, NULL},
+    {"create_hooked", create_hooked, NULL},
+    {"create_hooked_serial", create_hooked_serial, NULL},
     {"default_pool", default_pool, NULL},
     {"resize_up", resize_up, NULL},
     {"cpu_limits", cpu_limits, NULL},

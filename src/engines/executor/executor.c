@@ -27,6 +27,7 @@ typedef struct executor {
     /* Calls and spawned functions that have not come to their end. Joiners sleep on it. */
     _Atomic(uint32_t) active;
     _Atomic(uint32_t) holders; /* Of this memory: the pool, and each future. */
+    _Atomic(uint64_t) items, jobs_submitted, jobs_run, jobs_dropped; /* For dp_pool_stats(). */
     dp__lock lock;
     dp__job *jobs[DP__PRIORITIES], **ends[DP__PRIORITIES]; /* First in, first out. */
 } executor;
@@ -161,8 +162,9 @@ static void take_part(loop *shared, int lane)
             break;
         }
         size_t begin = (size_t)taken * shared->block;
-        batch->range(batch, begin,
-                     batch->n - begin < shared->block ? batch->n : begin + shared->block);
+        size_t items = batch->n - begin < shared->block ? batch->n - begin : shared->block;
+        batch->range(batch, begin, begin + items);
+        dp__fetch_add_relaxed(&shared->engine->items, items);
     }
     dp__here = saved;
 }
@@ -235,6 +237,7 @@ static void run_alone(executor *self, dp__batch *batch)
     }
     if (done < batch->n)
         dp__store_relaxed(&batch->skipped, 1);
+    dp__fetch_add_relaxed(&self->items, done);
     dp__here = saved;
 }
 
@@ -276,6 +279,7 @@ static void run_claimed(executor *self, dp__job *job)
     dp__context saved = dp__here;
     present = &here;
     run_batch(self, job->batch);
+    dp__fetch_add_relaxed(&self->jobs_run, 1);
     dp__job_finish(job);
     present = here.outer;
     dp__here = saved;
@@ -336,6 +340,7 @@ static int submit(void *state, dp__job *job)
         *self->ends[p] = job;
         self->ends[p] = &job->next;
         dp__fetch_add_relaxed(&self->holders, 1);
+        dp__fetch_add_relaxed(&self->jobs_submitted, 1);
     }
     dp__lock_release(&self->lock);
     if (closed) {
@@ -347,8 +352,10 @@ static int submit(void *state, dp__job *job)
     /* Refused, unless the function that was spawned for another job has come first and taken it;
        then one of those that come later finds nothing left. */
     int refused = take_out(self, job);
-    if (refused)
+    if (refused) {
+        dp__fetch_sub_acq_rel(&self->jobs_submitted, 1);
         dp__fetch_sub_acq_rel(&self->holders, 1);
+    }
     drop_active(self);
     return refused ? DP_ETHREAD : 0;
 }
@@ -387,7 +394,8 @@ static void cancel(void *state)
     add_active(self);
     present = &here; /* Callbacks run in here. */
     for (dp__job *job = pop(self); job; job = pop(self))
-        dp__job_drop(job);
+        if (dp__job_drop(job))
+            dp__fetch_add_relaxed(&self->jobs_dropped, 1);
     present = here.outer;
     drop_active(self);
 }
@@ -407,7 +415,12 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
     dp__store_relaxed(&self->holders, 1);
     for (int p = 0; p < DP__PRIORITIES; p++)
         self->ends[p] = &self->jobs[p];
-    int code = dp__team_create(&self->team, options, 1, 0, self->generation);
+    void *team;
+    int code =
+        options->worker_init || options->worker_fini || options->local_size > 0 ? DP_ENOTSUP : 0;
+    if (code == 0)
+        code = dp__team_create(&team, options, 1, 0, self->generation);
+    self->team = code ? NULL : team;
     if (code == 0 && self->how.start) {
         code = self->how.start(&self->theirs, workers, self->how.context);
         if (code)
@@ -469,6 +482,22 @@ static unsigned workers_of(void *state)
     return ((executor *)state)->workers;
 }
 
+static void stats(void *state, dp_stats *out)
+{
+    executor *self = state;
+    out->items = dp__load_relaxed(&self->items);
+    out->jobs_submitted = dp__load_relaxed(&self->jobs_submitted);
+    out->jobs_run = dp__load_relaxed(&self->jobs_run);
+    out->jobs_dropped = dp__load_relaxed(&self->jobs_dropped);
+    out->workers = self->workers;
+}
+
+static void *local(void *state)
+{
+    (void)state;
+    return NULL;
+}
+
 static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame, int even_closed)
 {
     executor *self = state;
@@ -501,6 +530,8 @@ const dp__engine dp__engine_executor = {
     .release = release,
     .workers = workers_of,
     .lanes = workers_of,
+    .stats = stats,
+    .local = local,
     .task_run = task_run,
     .blocking = blocking,
 };

@@ -5,6 +5,7 @@
 #include "api/engine.h"
 #include "engines/threads/team_life.h"
 #include "platform/clock.h"
+#include "platform/lock.h"
 
 /*
  * The serial engine: every verb runs its items on the calling thread, in index order, before it
@@ -13,11 +14,21 @@
  * no threads.
  */
 
+/* The memory of one dp_worker_local(); the user's part stands on the next line. */
+typedef struct block {
+    _Alignas(DP__LINE) struct block *next; /* Of all. */
+    struct block *next_free;
+} block;
+
 typedef struct serial {
     dp__team *team;
+    dp_pool_options options;
+    dp__lock lock; /* For the two lists. */
+    block *blocks, *free_blocks;
     _Atomic(uint32_t) closed;
     _Atomic(uint32_t) cancelling;
-    _Atomic(uint32_t) calls; /* Calls that run now. */
+    _Atomic(uint32_t) calls;              /* Calls that run now. */
+    _Atomic(uint64_t) items, loops, jobs; /* For dp_pool_stats(). */
     uint32_t generation;
 } serial;
 
@@ -25,6 +36,7 @@ typedef struct serial {
 typedef struct presence {
     serial *engine;
     struct presence *outer;
+    block *local; /* In the outermost one of an engine, once it was asked for. */
 } presence;
 
 static _Thread_local presence *present;
@@ -46,15 +58,53 @@ static int enter(serial *engine, presence *here, int even_closed)
         dp__fetch_sub_acq_rel(&engine->calls, 1);
         return DP_ECLOSED;
     }
-    *here = (presence){engine, present};
+    *here = (presence){engine, present, NULL};
     present = here;
     return 0;
+}
+
+static void give_back(serial *engine, block *local)
+{
+    dp__lock_acquire(&engine->lock);
+    local->next_free = engine->free_blocks;
+    engine->free_blocks = local;
+    dp__lock_release(&engine->lock);
 }
 
 static void leave(serial *engine, presence *here)
 {
     present = here->outer;
+    if (here->local)
+        give_back(engine, here->local);
     dp__fetch_sub_acq_rel(&engine->calls, 1);
+}
+
+static void free_all(serial *engine)
+{
+    const dp_pool_options *options = &engine->options;
+    int is_ours = engine->generation == dp__fork_generation();
+    for (block *b = engine->blocks, *next; b; b = next) {
+        next = b->next;
+        if (options->local_fini && is_ours)
+            options->local_fini(options->worker_context, b + 1);
+        free(b);
+    }
+    dp__team_destroy(engine->team);
+    free(engine);
+}
+
+/* Calls one of the user's hooks as if in a task, so that it can have the worker's memory. */
+static int run_hook(serial *engine, dp_worker_init_fn init, dp_worker_fini_fn fini)
+{
+    presence here;
+    int failed = 0;
+    enter(engine, &here, 1);
+    if (init)
+        failed = init(engine->options.worker_context, 0);
+    if (fini)
+        fini(engine->options.worker_context, 0);
+    leave(engine, &here);
+    return failed;
 }
 
 static int start(void **state, const dp_pool_options *options, unsigned workers)
@@ -64,10 +114,19 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
     if (!engine)
         return DP_ENOMEM;
     (void)workers;
+    engine->options = *options;
     engine->generation = dp__fork_generation();
-    int code = dp__team_create(&engine->team, options, 1, 0, engine->generation);
-    if (code)
+    void *team;
+    int code = dp__team_create(&team, options, 1, 0, engine->generation);
+    engine->team = team;
+    if (code) {
         free(engine);
+        return code;
+    }
+    if (run_hook(engine, options->worker_init, NULL) != 0) {
+        free_all(engine);
+        code = DP_EINIT;
+    }
     return code;
 }
 
@@ -84,6 +143,7 @@ static void run_items(serial *engine, dp__batch *batch)
     }
     if (done < batch->n)
         dp__store_relaxed(&batch->skipped, 1);
+    dp__fetch_add_relaxed(&engine->items, done);
     dp__here = saved;
 }
 
@@ -95,6 +155,7 @@ static int run(void *state, dp__batch *batch)
     if (code)
         return code;
     run_items(engine, batch);
+    dp__fetch_add_relaxed(&engine->loops, 1);
     leave(engine, &here);
     return 0;
 }
@@ -113,6 +174,7 @@ static int submit(void *state, dp__job *job)
     }
     if (dp__job_claim_queued(job)) {
         run_items(engine, job->batch);
+        dp__fetch_add_relaxed(&engine->jobs, 1);
         dp__job_finish(job);
     }
     leave(engine, &here);
@@ -164,8 +226,55 @@ static int stop(void *state, enum dp__stop how, int64_t deadline)
 static void destroy(void *state)
 {
     serial *engine = state;
-    dp__team_destroy(engine->team);
-    free(engine);
+    if (engine->generation == dp__fork_generation())
+        run_hook(engine, NULL, engine->options.worker_fini);
+    free_all(engine);
+}
+
+/* One that is free, or a new one. NULL without memory. */
+static block *take_block(serial *engine)
+{
+    dp__lock_acquire(&engine->lock);
+    block *taken = engine->free_blocks;
+    if (taken)
+        engine->free_blocks = taken->next_free;
+    dp__lock_release(&engine->lock);
+    if (taken || engine->options.local_size > SIZE_MAX - 2 * sizeof(block))
+        return taken;
+    size_t size = 2 * sizeof(block) - 1 + engine->options.local_size;
+    taken = aligned_alloc(_Alignof(block), size - size % sizeof(block));
+    if (!taken)
+        return NULL;
+    memset(taken, 0, size - size % sizeof(block));
+    dp__lock_acquire(&engine->lock);
+    taken->next = engine->blocks;
+    engine->blocks = taken;
+    dp__lock_release(&engine->lock);
+    return taken;
+}
+
+static void stats(void *state, dp_stats *out)
+{
+    serial *engine = state;
+    out->items = dp__load_relaxed(&engine->items);
+    out->loops_alone = dp__load_relaxed(&engine->loops);
+    out->jobs_submitted = out->jobs_run = dp__load_relaxed(&engine->jobs);
+    out->workers = 1;
+    out->guests = dp__load_relaxed(&engine->calls);
+}
+
+static void *local(void *state)
+{
+    serial *engine = state;
+    presence *outermost = NULL;
+    for (presence *p = present; p; p = p->outer)
+        if (p->engine == engine)
+            outermost = p;
+    if (!outermost || engine->options.local_size == 0)
+        return NULL;
+    if (!outermost->local)
+        outermost->local = take_block(engine);
+    return outermost->local ? outermost->local + 1 : NULL;
 }
 
 static void release(void *state)
@@ -212,6 +321,8 @@ const dp__engine dp__engine_serial = {
     .release = release,
     .workers = one,
     .lanes = one,
+    .stats = stats,
+    .local = local,
     .task_run = task_run,
     .blocking = blocking,
 };

@@ -223,6 +223,7 @@ void dp__deque_run_stolen(dp__worker *self, dp__worker *victim, dp_task_slot *sl
     dp__foreign_begin(self, &saved, NULL);
     /* Release: whoever sees our name in the state also sees the loop floor we have just set. */
     dp__fetch_or_acq_rel(&slot->state, dp__note(self));
+    dp__count(&self->counts.tasks_stolen, 1);
     dp_task_slot *head = self->top->deque.head;
     slot->run(slot, head);
     DP__CHECK(self->top->deque.head == head, "a task returned with forks that were not joined");

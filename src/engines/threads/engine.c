@@ -5,6 +5,7 @@
 #include "guest.h"
 #include "idle.h"
 #include "inject.h"
+#include "local.h"
 #include "loop.h"
 #include "platform/check.h"
 #include "team_life.h"
@@ -13,10 +14,7 @@
 
 static int start(void **state, const dp_pool_options *options, unsigned workers)
 {
-    dp__team *team;
-    int code = dp__team_create(&team, options, workers, workers, dp__fork_generation());
-    *state = team;
-    return code;
+    return dp__team_create(state, options, workers, workers, dp__fork_generation());
 }
 
 static int is_foreign(const dp__team *team)
@@ -59,7 +57,8 @@ static int run(void *state, dp__batch *batch)
     if (is_foreign(team))
         return DP_EFORKED;
     int within = inside(team);
-    if (batch->n > 0 && dp__loop_is_short(team, batch))
+    /* Without a worker there would be no dp_worker_local(). */
+    if (batch->n > 0 && dp__loop_is_short(team, batch) && (within || team->local_size == 0))
         return run_short(team, batch, within);
     if (dp__load_acquire(&team->closed) && !within)
         return DP_ECLOSED;
@@ -156,6 +155,48 @@ static unsigned lanes(void *state)
     return dp__load_relaxed(&((dp__team *)state)->lanes);
 }
 
+static void add_counts(dp_stats *stats, const dp__worker *worker)
+{
+    const dp__counts *counts = &worker->counts;
+    stats->items += dp__load_relaxed(&counts->items);
+    stats->loops_shared += dp__load_relaxed(&counts->loops_shared);
+    stats->loops_joined += dp__load_relaxed(&counts->loops_joined);
+    stats->loops_alone += dp__load_relaxed(&counts->loops_alone);
+    stats->tasks_stolen += dp__load_relaxed(&counts->tasks_stolen);
+    stats->jobs_run += dp__load_relaxed(&counts->jobs_run);
+}
+
+static void stats(void *state, dp_stats *out)
+{
+    dp__team *team = state;
+    /* Acquire: pairs with the release of whoever filled the tables. */
+    uint32_t threads = dp__load_acquire(&team->threads_used);
+    uint32_t guests = dp__load_acquire(&team->guests_used);
+    for (uint32_t i = 0; i < threads; i++)
+        add_counts(out, dp__load_acquire(&team->threads[i]));
+    for (uint32_t i = 0; i < guests; i++)
+        add_counts(out, dp__load_acquire(&team->guests[i]));
+    /* Taken first: acquire, so that what was brought before is in the other number. */
+    uint64_t taken = dp__load_acquire(&team->taken_count);
+    out->jobs_submitted = dp__load_acquire(&team->brought_count);
+    out->jobs_waiting = out->jobs_submitted - taken;
+    out->jobs_dropped = dp__load_relaxed(&team->jobs_dropped);
+    out->wakeups = dp__load_relaxed(&team->wakeups);
+    out->spares_started = dp__load_relaxed(&team->spares_started);
+    uint64_t word = dp__load_relaxed(&team->idle);
+    out->workers = dp__load_relaxed(&team->target);
+    out->threads = dp__load_relaxed(&team->live);
+    out->awake = dp__idle_awake(word);
+    out->parked = dp__idle_parked(word);
+    out->guests = dp__idle_guests(word);
+}
+
+static void *local(void *state)
+{
+    dp__worker *self = dp__worker_in(state);
+    return self ? dp__local_of(self) : NULL;
+}
+
 static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame, int even_closed)
 {
     return dp__team_task_run(state, root, frame, even_closed);
@@ -206,6 +247,8 @@ const dp__engine dp__engine_threads = {
     .release = release,
     .workers = workers,
     .lanes = lanes,
+    .stats = stats,
+    .local = local,
     .task_run = task_run,
     .blocking = blocking,
 };

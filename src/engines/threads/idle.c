@@ -56,6 +56,7 @@ static int wake_one(dp__team *team)
     if (!worker)
         return 0;
     dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE - DP__IDLE_PARKED);
+    dp__fetch_add_relaxed(&team->wakeups, 1);
     dp__unpark(&worker->parker);
     return 1;
 }
@@ -264,6 +265,14 @@ void dp__places_restore(uint32_t depth)
         for_each_place(give_up);
         lent_depth = depth;
     }
+}
+
+void dp__places_gone(int is_first)
+{
+    if (is_first)
+        lent_depth = 1;
+    else
+        dp__places_restore(1);
 }
 
 int dp__idle_guest_enter(dp__team *team)

@@ -83,6 +83,10 @@ void dp__places_take_back(void);
 uint32_t dp__places_resume(void);
 void dp__places_restore(uint32_t depth);
 
+/* For a thread whose place was taken away while it has more to run: from here on its place counts
+   as lent, however deep. Calling it again mends what that code forgot to end. */
+void dp__places_gone(int is_first);
+
 /* A guest comes and goes. Entering tells whether the team is still up. */
 int dp__idle_guest_enter(dp__team *team);
 void dp__idle_guest_leave(dp__team *team);

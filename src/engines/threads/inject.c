@@ -87,6 +87,12 @@ static dp__job *pop(dp__team *team)
     return job;
 }
 
+static void run_one(dp__worker *self, dp__batch *batch)
+{
+    batch->range(batch, 0, 1);
+    dp__count(&self->counts.items, 1);
+}
+
 void dp__inject_run_claimed(dp__worker *self, dp__job *job)
 {
     dp__batch *batch = job->batch;
@@ -98,12 +104,13 @@ void dp__inject_run_claimed(dp__worker *self, dp__job *job)
     dp__store_release(&job->runner, dp__note(self));
     if (batch->n == 1 && !dp__load_relaxed(&batch->stop) &&
         !dp__load_relaxed(&self->team->cancelling))
-        batch->range(batch, 0, 1);
+        run_one(self, batch);
     else if (batch->n == 1)
         dp__store_relaxed(&batch->skipped, 1);
     else
         dp__loop_run(self, batch, 0);
     dp__store_release(&job->runner, 0);
+    dp__count(&self->counts.jobs_run, 1);
     /* Callbacks run in here; the job may be freed by the end of it. */
     dp__job_finish(job);
     dp__foreign_end(self, &saved);
@@ -124,11 +131,12 @@ int dp__inject_run(dp__worker *self)
     return 1;
 }
 
-static void drop(dp__job *job)
+static void drop(dp__team *team, dp__job *job)
 {
     while (job) {
         dp__job *next = job->next;
-        dp__job_drop(job);
+        if (dp__job_drop(job))
+            dp__fetch_add_relaxed(&team->jobs_dropped, 1);
         job = next;
     }
 }
@@ -149,7 +157,7 @@ void dp__inject_drop_all(dp__team *team)
     /* Callbacks run in here, so no lock may be held, and the team must not go away. */
     dp__mark here = {team, dp__marks};
     dp__marks = &here;
-    drop(all.first);
+    drop(team, all.first);
     dp__marks = here.outer;
 }
 

@@ -86,6 +86,8 @@ static int participate(dp__worker *self, dp__loop *loop)
         if (!dp__load_relaxed(&loop->exhausted))
             dp__idle_signal(self->team);
         worked = dp__share_take_part(&my);
+        dp__count(&self->counts.items, my.items);
+        dp__count(&self->counts.loops_joined, worked != 0);
         leave_lane(loop, lane);
     } else {
         /* Lanes come free only when there is nothing left. */
@@ -238,8 +240,9 @@ static int worth_waking(dp__worker *self, double ticks)
     return 1;
 }
 
-void dp__loop_run_alone(dp__team *team, dp__batch *batch, size_t first)
+size_t dp__loop_run_alone(dp__team *team, dp__batch *batch, size_t first)
 {
+    size_t begin = first;
     dp__context saved = dp__here;
     dp__here = (dp__context){batch, &team->cancelling, 0, NULL};
     size_t step = batch->chunk ? batch->chunk : (batch->n - first) / 64 + 1;
@@ -252,6 +255,7 @@ void dp__loop_run_alone(dp__team *team, dp__batch *batch, size_t first)
     if (first < batch->n)
         dp__store_relaxed(&batch->skipped, 1);
     dp__here = saved;
+    return first - begin;
 }
 
 static void open_and_run(dp__worker *self, dp__loop *loop, int wake)
@@ -280,6 +284,8 @@ static void open_and_run(dp__worker *self, dp__loop *loop, int wake)
     if (dp__fetch_and_acq_rel(&loop->gate, ~GATE_OPEN) & GATE_ENTERED)
         wait_for_all(self, &my);
     leave_lane(loop, (int)my.lane);
+    dp__count(&self->counts.items, my.items);
+    dp__count(&self->counts.loops_shared, 1);
     dp__share_note_skipped(loop);
     self->loop_depth = depth;
     dp__here = saved;
@@ -298,7 +304,8 @@ void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first)
     if (batch->n - first > 1 && self->loop_depth < DP__LOOP_DEPTH)
         loop = descriptor(self, self->loop_depth);
     if (!loop) {
-        dp__loop_run_alone(self->team, batch, first);
+        dp__count(&self->counts.items, dp__loop_run_alone(self->team, batch, first));
+        dp__count(&self->counts.loops_alone, 1);
         return;
     }
     dp__price price = dp__cost_known(self->team, batch);

@@ -23,8 +23,9 @@ size_t dp__loop_run_short(dp__team *team, dp__batch *batch);
    skipped after a stop, and everybody has left. */
 void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first);
 
-/* Runs the items from `first` on, on the calling thread alone, which need not be a worker. */
-void dp__loop_run_alone(dp__team *team, dp__batch *batch, size_t first);
+/* Runs the items from `first` on, on the calling thread alone, which need not be a worker.
+   Returns how many. */
+size_t dp__loop_run_alone(dp__team *team, dp__batch *batch, size_t first);
 
 /* Enters an open loop of the victim, the oldest that the ticket is good for, and takes part until
    no work is left in it. 0 if there was nothing to do. */

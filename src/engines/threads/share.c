@@ -134,17 +134,20 @@ static int take_half(dp__share *my)
 }
 
 /* Runs items in pieces of at most a chunk: a unit may hold more, when there are too many items for
-   32 bits. */
-static void run_pieces(dp__loop *loop, size_t from, size_t to)
+   32 bits. Returns how many were handed out. */
+static size_t run_pieces(dp__loop *loop, size_t from, size_t to)
 {
     dp__batch *batch = loop->batch;
+    size_t first = from;
     size_t step = batch->chunk > 0 && batch->chunk < to - from ? batch->chunk : to - from;
     for (; to - from > step && !must_stop(loop); from += step)
         batch->range(batch, from, from + step);
-    if (to - from <= step)
+    if (to - from <= step) {
         batch->range(batch, from, to);
-    else
-        dp__store_relaxed(&batch->skipped, 1);
+        return to - first;
+    }
+    dp__store_relaxed(&batch->skipped, 1);
+    return from - first;
 }
 
 /* Takes down what the items of the last block cost. */
@@ -166,7 +169,8 @@ static void run_block(dp__share *my, uint32_t begin, uint32_t end)
     dp__batch *batch = loop->batch;
     size_t from = loop->first + begin * loop->unit;
     size_t left = (batch->n - from) / loop->unit;
-    run_pieces(loop, from, left < end - begin ? batch->n : from + (end - begin) * loop->unit);
+    size_t to = left < end - begin ? batch->n : from + (end - begin) * loop->unit;
+    my->items += run_pieces(loop, from, to);
     uint64_t now = dp__ticks();
     note_cost(my, now - my->started, end - begin);
     my->spent += now - my->started;

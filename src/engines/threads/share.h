@@ -44,6 +44,7 @@ typedef struct dp__share {
     uint64_t started; /* When the present block began. */
     uint64_t spent;   /* On blocks in all. */
     uint64_t units;
+    uint64_t items;
     uint64_t wake_after; /* Ticks spent after which a thread should be woken after all; 0: not. */
 } dp__share;
 

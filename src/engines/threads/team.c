@@ -7,6 +7,8 @@
 #include "inject.h"
 #include "loop.h"
 #include "platform/clock.h"
+#include "platform/inner_threads.h"
+#include "platform/message.h"
 #include "platform/placement.h"
 #include "platform/topology.h"
 #include "thread.h"
@@ -20,12 +22,17 @@ static int plan(dp__team *team, dp_pin pin, unsigned workers)
         return 0;
     /* By default only a team that fills the machine is pinned; no need to look further for others.
      */
-    if (pin == DP_PIN_AUTO && workers != (unsigned)dp_cpu_count(DP_CPU_IGNORE_ENV))
+    if (pin == DP_PIN_AUTO && workers != (unsigned)dp_cpu_count(DP_CPU_IGNORE_ENV)) {
+        dp__message(1, "the workers are not pinned: there is not one for each CPU");
         return 0;
+    }
     int code = pin == DP_PIN_AUTO ? dp__topology_load_sysfs(&team->topology, "")
                                   : dp__topology_load(&team->topology, NULL);
     if (code == 0) {
-        if (dp__placement_choose(team->topology, pin, workers, NULL) == DP_PIN_NONE)
+        const char *why;
+        int is_none = dp__placement_choose(team->topology, pin, workers, &why) == DP_PIN_NONE;
+        dp__message(1, "the workers are %spinned: %s", is_none ? "not " : "", why);
+        if (is_none)
             return 0;
         team->cpus = malloc(workers * sizeof *team->cpus);
         team->victims = malloc((size_t)workers * workers * sizeof *team->victims);
@@ -39,12 +46,12 @@ static int plan(dp__team *team, dp_pin pin, unsigned workers)
     return pin == DP_PIN_AUTO && code != DP_ENOMEM ? 0 : code;
 }
 
-int dp__team_create(dp__team **out, const dp_pool_options *options, unsigned workers,
+int dp__team_create(void **state, const dp_pool_options *options, unsigned workers,
                     unsigned threads, uint32_t generation)
 {
     static _Atomic(uint64_t) last_id;
     dp__team *team = aligned_alloc(DP__LINE, sizeof *team);
-    *out = NULL;
+    *state = team;
     if (!team)
         return DP_ENOMEM;
     memset(team, 0, sizeof *team);
@@ -53,11 +60,20 @@ int dp__team_create(dp__team **out, const dp_pool_options *options, unsigned wor
     dp__store_relaxed(&team->holders, 1);
     team->id = dp__fetch_add_relaxed(&last_id, 1) + 1;
     team->stack_size = options->stack_size;
+    team->worker_init = options->worker_init;
+    team->worker_fini = options->worker_fini;
+    team->worker_context = options->worker_context;
+    team->inner_threads = options->inner_threads;
+    team->local_size = options->local_size;
+    team->local_fini = options->local_fini;
     team->max_spares = threads == 0 || options->spares < 0 ? 0
                        : options->spares == 0              ? DP__DEFAULT_SPARES
                                                            : (uint32_t)options->spares;
     dp__store_relaxed(&team->target, workers);
     dp__store_relaxed(&team->lanes, workers + team->max_spares);
+    if (threads > 0 && options->inner_threads > 0 &&
+        dp__inner_threads_set_all(options->inner_threads))
+        dp__message(1, "linear algebra may use %d threads in this process", options->inner_threads);
     int code = plan(team, options->pin, threads);
     if (code == 0)
         code = dp__thread_start(team, threads);
@@ -65,15 +81,18 @@ int dp__team_create(dp__team **out, const dp_pool_options *options, unsigned wor
         dp__inject_close(team);
         dp__team_stop(team, INT64_MAX);
         dp__team_destroy(team);
-        return code;
+        *state = NULL;
     }
-    *out = team;
-    return 0;
+    return code;
 }
 
 int dp__team_resize(dp__team *team, unsigned workers)
 {
     uint32_t before = dp__load_relaxed(&team->target);
+    const dp__worker *self = dp__worker_in(team);
+    /* Starting threads waits for those that are at their end. */
+    if (self && self->ends)
+        return DP_EDEADLOCK;
     dp__lock_acquire(&team->lock);
     if (workers + team->max_spares > dp__load_relaxed(&team->lanes))
         dp__store_relaxed(&team->lanes, workers + team->max_spares);

@@ -43,6 +43,7 @@ typedef struct dp__team dp__team;
 typedef struct dp__worker dp__worker;
 typedef struct dp__arena dp__arena;
 typedef struct dp__loop dp__loop;
+typedef struct dp__starts dp__starts;
 
 /* The start of a region of slots: the worker's own, or one it continues in when that is full. */
 struct dp__arena {
@@ -57,6 +58,22 @@ struct dp__arena {
 typedef struct dp__parker {
     _Atomic(uint32_t) word;
 } dp__parker;
+
+/* What a worker has done, for dp_pool_stats(). Written by the owner alone, relaxed: the end of a
+   call, which its caller waits for, makes visible what was counted before. */
+typedef struct dp__counts {
+    _Atomic(uint64_t) items;
+    _Atomic(uint64_t) loops_shared;
+    _Atomic(uint64_t) loops_joined;
+    _Atomic(uint64_t) loops_alone;
+    _Atomic(uint64_t) tasks_stolen;
+    _Atomic(uint64_t) jobs_run;
+} dp__counts;
+
+static inline void dp__count(_Atomic(uint64_t) *count, uint64_t more)
+{
+    dp__store_relaxed(count, dp__load_relaxed(count) + more);
+}
 
 struct dp__worker {
     dp__arena arena;
@@ -89,14 +106,27 @@ struct dp__worker {
     uint32_t loop_depth;
     uint32_t wait_sequence;
     uint64_t random;
+    dp__counts counts;       /* Others read it, seldom. */
     uint64_t loop_debt;      /* Ticks of recent loops that nobody was woken for. */
     uint64_t loop_end;       /* When the last one ended. */
     const unsigned *victims; /* Threads of the first team size, nearest first. */
     unsigned victim_groups[4];
     unsigned nvictims;
-    int cpu; /* Pinned to, or -1. */
+    int cpu;       /* Pinned to, or -1. */
+    uint32_t ends; /* It runs the user's worker_fini. */
+    void *local;   /* Of dp_worker_local(), or NULL. */
+    /* The call that waits for this thread to begin, or NULL. Written before the thread exists, then
+       by it alone. */
+    dp__starts *starts;
     pthread_t thread;
     uint32_t has_thread; /* 0 none, 1 runs, 2 has ended and wants to be joined. Team lock. */
+};
+
+/* Threads that one call started and that have not yet run the user's worker_init, and what came of
+   the others. Team lock. */
+struct dp__starts {
+    uint32_t pending;
+    int code;
 };
 
 /* What items of one function cost, so that short loops need not wake anybody. */
@@ -130,6 +160,13 @@ struct dp__team {
     _Atomic(uint32_t) lanes;
     uint64_t id; /* Never used twice in a process. */
     size_t stack_size;
+    /* As in dp_pool_options. */
+    dp_worker_init_fn worker_init;
+    dp_worker_fini_fn worker_fini;
+    void *worker_context;
+    int inner_threads;
+    size_t local_size;
+    dp_local_fini_fn local_fini;
     struct dp__topology *topology; /* Of a pinned team; NULL otherwise. */
     int *cpus;                     /* CPU of each of the first `planned` threads. */
     unsigned *victims;             /* Of each of them, all others, nearest first. */
@@ -152,6 +189,7 @@ struct dp__team {
     _Alignas(DP__LINE) dp__lock take_lock;
     dp__jobs waiting[DP__PRIORITIES];
     _Atomic(uint64_t) taken_count; /* Ever; written under take_lock. */
+    _Atomic(uint64_t) jobs_dropped;
 
     /* The memory of the team itself goes with its last holder: the pool, or a future whose waiter
        may want to look whether there is a place free. */
@@ -159,9 +197,13 @@ struct dp__team {
 
     /* Starting and ending threads. */
     _Alignas(DP__LINE) dp__lock lock;
-    _Atomic(uint32_t) live;      /* Threads that run; changed under the lock. */
-    _Atomic(uint32_t) ended;     /* Threads that wait to be joined; changed under the lock. */
-    _Atomic(uint32_t) exit_word; /* Changes when a thread ends or a guest leaves. */
+    _Atomic(uint32_t) live;    /* Threads that run; changed under the lock. */
+    _Atomic(uint32_t) leaving; /* No longer live, but in worker_fini; changed under the lock. */
+    _Atomic(uint32_t) ended;   /* Threads that wait to be joined; changed under the lock. */
+    uint32_t no_spares;        /* One could not begin. Under the lock. */
+    _Atomic(uint64_t) spares_started; /* Changed under the lock. */
+    _Atomic(uint64_t) wakeups;
+    _Atomic(uint32_t) exit_word; /* Changes when a thread begins or ends or a guest leaves. */
 };
 
 static inline dp__arena *dp__arena_of(const dp_task_slot *slot)

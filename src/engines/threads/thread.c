@@ -9,6 +9,8 @@
 #include "inject.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
+#include "platform/inner_threads.h"
+#include "platform/message.h"
 #include "platform/placement.h"
 #include "search.h"
 #include "worker.h"
@@ -41,6 +43,36 @@ static void work(dp__worker *self)
     }
 }
 
+/* The thread touches its worker no more, and wants to be joined. Under the team's lock. */
+static void mark_ended(dp__worker *self)
+{
+    dp__store_release(&self->team->ended, dp__load_relaxed(&self->team->ended) + 1);
+    self->has_thread = 2;
+}
+
+static void tell_of_end(dp__team *team)
+{
+    dp__thread_note_exit(team);
+    dp__idle_nudge(team);
+}
+
+/* Calls the user's worker_fini on a thread that has left its place, while joiners wait. The place
+   counts as lent, so whatever is called in there takes it back for that time. */
+static void run_fini(dp__worker *self)
+{
+    dp__team *team = self->team;
+    self->ends = 1;
+    dp__places_gone(1);
+    team->worker_fini(team->worker_context, self->id);
+    dp__places_gone(0);
+    self->ends = 0;
+    dp__lock_acquire(&team->lock);
+    dp__store_release(&team->leaving, dp__load_relaxed(&team->leaving) - 1);
+    mark_ended(self);
+    dp__lock_release(&team->lock);
+    tell_of_end(team);
+}
+
 /* Gives the thread's place up, unless it is needed after all. */
 static int try_end(dp__worker *self, enum dp__parked why)
 {
@@ -60,16 +92,54 @@ static int try_end(dp__worker *self, enum dp__parked why)
         }
     }
     if (end) {
+        /* Leaving first, for the joiner, who looks the other way round. */
+        if (team->worker_fini)
+            dp__store_release(&team->leaving, dp__load_relaxed(&team->leaving) + 1);
+        else
+            mark_ended(self);
         dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
-        dp__store_release(&team->ended, dp__load_relaxed(&team->ended) + 1);
-        self->has_thread = 2;
     }
     dp__lock_release(&team->lock);
-    if (end) {
-        dp__thread_note_exit(team);
-        dp__idle_nudge(team);
-    }
+    if (end && team->worker_fini)
+        run_fini(self);
+    else if (end)
+        tell_of_end(team);
     return end;
+}
+
+/* Calls the user's worker_init. 0 if it failed; the thread has then left the team. */
+static int run_init(dp__worker *self)
+{
+    dp__team *team = self->team;
+    int failed = team->worker_init(team->worker_context, self->id) != 0;
+    dp__places_restore(0); /* It may have forgotten dp_blocking_end(). */
+    dp__starts *starts = self->starts;
+    if (failed)
+        dp__message(1, "worker_init failed for worker %u%s", self->id,
+                    starts ? "" : ", a spare; no more will be started");
+    dp__lock_acquire(&team->lock);
+    self->starts = NULL;
+    if (failed) {
+        /* The next spare would most likely fail as well, and so on without end. */
+        if (!starts)
+            team->no_spares = 1;
+        dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
+        dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
+        mark_ended(self);
+    }
+    if (starts) {
+        starts->pending--;
+        if (failed)
+            starts->code = DP_EINIT;
+    }
+    dp__lock_release(&team->lock);
+    /* We were counted as awake, so whoever brought work meanwhile may have woken nobody: the one
+       that is told of our end looks for it. Our worker is no longer ours if we failed. */
+    if (failed)
+        tell_of_end(team);
+    else
+        dp__thread_note_exit(team);
+    return !failed;
 }
 
 /* Joins the thread that this worker had. Under the team's lock: the thread is past its last use of
@@ -98,6 +168,14 @@ void dp__thread_reap(dp__team *team)
     dp__lock_release(&team->lock);
 }
 
+static void limit_inner_threads(const dp__worker *self)
+{
+    dp__team *team = self->team;
+    int count = dp__inner_threads_set(team->inner_threads, dp__load_relaxed(&team->target));
+    if (count > 0)
+        dp__message(2, "libraries may use %d threads inside worker %u", count, self->id);
+}
+
 static void *thread_main(void *argument)
 {
     dp__worker *self = argument;
@@ -105,6 +183,9 @@ static void *thread_main(void *argument)
     dp__present = &here;
     enum dp__parked why = DP__PARKED_WOKEN;
     dp__pin_thread(self->cpu);
+    limit_inner_threads(self);
+    if (self->team->worker_init && !run_init(self))
+        return NULL;
     do {
         work(self);
         if (!dp__thread_should_end(self->team))
@@ -156,8 +237,9 @@ static void place(dp__team *team, dp__worker *worker)
         worker->nvictims = others;
 }
 
-/* Starts one more thread, in the first entry of the table that has none. Under the team's lock. */
-static int start_one(dp__team *team)
+/* Starts one more thread, in the first entry of the table that has none. `starts` belongs to a
+   caller who will wait for it to begin, or is NULL. Under the team's lock. */
+static int start_one(dp__team *team, dp__starts *starts)
 {
     uint32_t used = dp__load_relaxed(&team->threads_used), index = 0;
     dp__worker *worker = NULL;
@@ -166,7 +248,8 @@ static int start_one(dp__team *team)
         if (worker->has_thread != 1)
             break;
     }
-    if (index == DP__MAX_THREADS)
+    /* Only while threads are leaving can those before all have an owner. */
+    if (index >= dp__load_relaxed(&team->lanes))
         return DP_ENOMEM;
     if (index == used) {
         worker = dp__worker_create(team, index, 0);
@@ -181,8 +264,13 @@ static int start_one(dp__team *team)
     dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE);
     dp__store_release(&team->live, dp__load_relaxed(&team->live) + 1);
     worker->has_thread = 1;
+    worker->starts = starts;
+    if (starts && team->worker_init)
+        starts->pending++;
     int code = create_pthread(worker);
     if (code) {
+        if (starts && team->worker_init)
+            starts->pending--;
         worker->has_thread = 0;
         dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
         dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
@@ -190,14 +278,45 @@ static int start_one(dp__team *team)
     return code;
 }
 
+/* Takes the team's lock at a moment when no thread is in worker_fini, so that their numbers are
+   free. */
+static void lock_without_leaving(dp__team *team)
+{
+    for (;;) {
+        uint32_t seen = dp__load_acquire(&team->exit_word);
+        dp__lock_acquire(&team->lock);
+        if (dp__load_relaxed(&team->leaving) == 0)
+            return;
+        dp__lock_release(&team->lock);
+        dp__futex_wait(&team->exit_word, seen, INT64_MAX);
+    }
+}
+
+/* Waits until the threads have begun. Theirs is the lock too, so none of them looks at `starts`
+   after the last has counted itself. 0 or DP_EINIT. */
+static int wait_for_inits(dp__team *team, const dp__starts *starts)
+{
+    for (;;) {
+        uint32_t seen = dp__load_acquire(&team->exit_word);
+        dp__lock_acquire(&team->lock);
+        dp__starts now = *starts;
+        dp__lock_release(&team->lock);
+        if (now.pending == 0)
+            return now.code;
+        dp__futex_wait(&team->exit_word, seen, INT64_MAX);
+    }
+}
+
 int dp__thread_start(dp__team *team, uint32_t count)
 {
+    dp__starts starts = {0, 0};
     int code = 0;
-    dp__lock_acquire(&team->lock);
+    lock_without_leaving(team);
     while (code == 0 && dp__load_relaxed(&team->live) < count)
-        code = start_one(team);
+        code = start_one(team, &starts);
     dp__lock_release(&team->lock);
-    return code;
+    int failed = team->worker_init ? wait_for_inits(team, &starts) : 0;
+    return code ? code : failed;
 }
 
 void dp__thread_start_spare(dp__team *team)
@@ -206,11 +325,16 @@ void dp__thread_start_spare(dp__team *team)
     uint64_t word = dp__load_relaxed(&team->idle);
     uint32_t live = dp__load_relaxed(&team->live);
     uint32_t target = dp__load_relaxed(&team->target);
+    int code = 1;
     /* Only when threads have lent their places: otherwise all that may run are running. */
     if (dp__idle_parked(word) == 0 && dp__idle_awake(word) < target &&
-        live > dp__idle_awake(word) && live < target + team->max_spares)
-        start_one(team);
+        live > dp__idle_awake(word) && live < target + team->max_spares && !team->no_spares)
+        code = start_one(team, NULL);
+    if (code == 0)
+        dp__count(&team->spares_started, 1);
     dp__lock_release(&team->lock);
+    if (code == 0)
+        dp__message(2, "a spare thread was started: %u threads for %u workers", live + 1, target);
 }
 
 int dp__thread_is_surplus(dp__team *team)
@@ -233,7 +357,7 @@ void dp__thread_note_exit(dp__team *team)
 static int try_take_down(dp__team *team)
 {
     uint64_t nobody = 0;
-    return dp__load_acquire(&team->live) == 0 &&
+    return dp__load_acquire(&team->live) == 0 && dp__load_acquire(&team->leaving) == 0 &&
            (dp__cas_acq_rel(&team->idle, &nobody, DP__IDLE_DOWN) || (nobody & DP__IDLE_DOWN));
 }
 

@@ -4,7 +4,8 @@
 
 #include "team.h"
 
-/* Starts threads until `count` run. 0, DP_ENOMEM or DP_ETHREAD; what was started stays. */
+/* Starts threads until `count` run, and waits until they have begun. 0, DP_ENOMEM, DP_ETHREAD or
+   DP_EINIT; what was started stays. */
 int dp__thread_start(dp__team *team, uint32_t count);
 
 /* Starts one thread to stand in for one that lent its place, if the team's limit allows. */

@@ -3,6 +3,7 @@
 
 #include "arena.h"
 #include "deque.h"
+#include "local.h"
 
 _Thread_local dp__presence *dp__present;
 _Thread_local dp__mark *dp__marks;
@@ -27,6 +28,7 @@ void dp__worker_destroy(dp__worker *worker)
 {
     if (!worker)
         return;
+    dp__local_free(worker);
     dp__arena_free_above(&worker->arena);
     dp__region_unmap(worker);
 }

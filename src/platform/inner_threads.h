@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_PLATFORM_INNER_THREADS_H
+#define DP_PLATFORM_INNER_THREADS_H
+
+/*
+ * The threads that other libraries start inside a task: OpenMP and the libraries of linear algebra.
+ * Their setters are looked up by name among what the process has loaded; nothing is linked.
+ */
+
+/*
+ * Limits what the calling thread may start, in OpenMP and MKL, which keep a number for each thread.
+ * `wanted` is dp_pool_options::inner_threads; with 0 the share of one of `workers`. Returns the
+ * number that was set; 0 if nothing was to be set, or there was no such library.
+ */
+int dp__inner_threads_set(int wanted, unsigned workers);
+
+/* Limits OpenBLAS and BLIS, which have one number for the whole process. Returns whether there is
+   such a library. */
+int dp__inner_threads_set_all(int count);
+
+#endif
