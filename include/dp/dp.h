@@ -13,7 +13,10 @@
 #include <dp/future.h>
 #include <dp/pool.h>
 #include <dp/task.h>
+#include <dp/then.h>
 #include <dp/typed.h>
+#include <dp/unobserved.h>
 #include <dp/version.h>
+#include <dp/wait.h>
 
 #endif

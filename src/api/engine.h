@@ -17,6 +17,9 @@ enum dp__stop { DP__STOP_DRAIN, DP__STOP_CANCEL };
 typedef struct dp__engine {
     const char *name;
 
+    /* Whether submit() runs the job before it returns. */
+    int is_immediate;
+
     /* Makes the engine with `workers` >= 1 workers; *state receives it. 0 or a DP_E code. */
     int (*start)(void **state, const dp_pool_options *options, unsigned workers);
 
@@ -32,6 +35,10 @@ typedef struct dp__engine {
        DP_EDEADLOCK if the calling thread is inside that very job. 1 if the engine has no part to
        play and the front should sleep. */
     int (*help)(void *state, dp__job *job, int64_t deadline);
+
+    /* Runs a job on the calling thread if nobody has begun it and the engine has a place for that.
+       1 if it was run. Never waits for one that somebody else runs. */
+    int (*run_pending)(void *state, dp__job *job);
 
     /* Drops every job that has not begun. */
     void (*cancel)(void *state);
@@ -53,7 +60,15 @@ typedef struct dp__engine {
        help() looks at must stay until each accepted job was given to release(). */
     void (*destroy)(void *state);
 
-    /* The future of a job that submit() accepted is being freed. */
+    /* Keeps what the other functions look at here, also beyond destroy(), until release(). */
+    void (*hold)(void *state);
+
+    /* submit() by a thread that may not know whether the pool still exists, but has called hold();
+       an accepted job takes that over. */
+    int (*submit_held)(void *state, dp__job *job);
+
+    /* The future of a job that submit() accepted is being freed, or what was held is not needed any
+       more. */
     void (*release)(void *state);
 
     unsigned (*workers)(void *state);

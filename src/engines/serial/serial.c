@@ -17,7 +17,8 @@ typedef struct serial {
     dp__team *team;
     _Atomic(uint32_t) closed;
     _Atomic(uint32_t) cancelling;
-    _Atomic(uint32_t) calls; /* Calls that run now. */
+    _Atomic(uint32_t) calls;   /* Calls that run now. */
+    _Atomic(uint32_t) holders; /* The pool, and each future of this engine. */
     uint32_t generation;
 } serial;
 
@@ -65,6 +66,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
         return DP_ENOMEM;
     (void)workers;
     engine->generation = dp__fork_generation();
+    dp__store_relaxed(&engine->holders, 1);
     int code = dp__team_create(&engine->team, options, 1, 0, engine->generation);
     if (code)
         free(engine);
@@ -111,6 +113,7 @@ static int submit(void *state, dp__job *job)
         leave(engine, &here);
         return DP_ECLOSED;
     }
+    dp__fetch_add_relaxed(&engine->holders, 1);
     if (dp__job_claim_queued(job)) {
         run_items(engine, job->batch);
         dp__job_finish(job);
@@ -121,8 +124,17 @@ static int submit(void *state, dp__job *job)
 
 static int help(void *state, dp__job *job, int64_t deadline)
 {
-    (void)state, (void)job, (void)deadline;
+    (void)state, (void)deadline;
+    for (const dp__batch *batch = dp__here.batch; batch; batch = batch->outer)
+        if (batch == job->batch)
+            return DP_EDEADLOCK;
     return 1;
+}
+
+static int run_pending(void *state, dp__job *job)
+{
+    (void)state, (void)job;
+    return 0;
 }
 
 static void cancel(void *state)
@@ -161,16 +173,32 @@ static int stop(void *state, enum dp__stop how, int64_t deadline)
     return 0;
 }
 
-static void destroy(void *state)
+static void hold(void *state)
 {
-    serial *engine = state;
-    dp__team_destroy(engine->team);
-    free(engine);
+    dp__fetch_add_relaxed(&((serial *)state)->holders, 1);
 }
 
 static void release(void *state)
 {
-    (void)state;
+    serial *engine = state;
+    /* Acquire and release: the last one sees what all others did with the engine. */
+    if (dp__fetch_sub_acq_rel(&engine->holders, 1) == 1)
+        free(engine);
+}
+
+static int submit_held(void *state, dp__job *job)
+{
+    int code = submit(state, job);
+    if (code == 0)
+        release(state);
+    return code;
+}
+
+static void destroy(void *state)
+{
+    serial *engine = state;
+    dp__team_destroy(engine->team);
+    release(engine);
 }
 
 static unsigned one(void *state)
@@ -198,16 +226,20 @@ static void blocking(int begin)
 
 const dp__engine dp__engine_serial = {
     .name = "serial",
+    .is_immediate = 1,
     .start = start,
     .run = run,
     .submit = submit,
     .help = help,
+    .run_pending = run_pending,
     .cancel = cancel,
     .resize = resize,
     .close = close_engine,
     .inside = inside,
     .stop = stop,
     .destroy = destroy,
+    .hold = hold,
+    .submit_held = submit_held,
     .release = release,
     .workers = one,
     .lanes = one,
