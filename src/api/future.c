@@ -13,7 +13,7 @@
  */
 #define STATE_MASK   0xffu
 #define FLAG_WAITERS 0x100u /* Somebody sleeps on the word. */
-#define FLAG_HELD    0x200u /* Pending, but not due yet: it may be cancelled and not be claimed. */
+#define FLAG_HELD    0x200u /* Pending, but not due yet: no engine is told of it. */
 
 /* An outside waiter spins this long: about a wake-up through the kernel. */
 #define SPIN_NS 5000
@@ -178,12 +178,11 @@ static void finish(dp_future *future, dp_future_state state)
     dp__future_settle(&ended);
 }
 
-/* Makes a pending future a running one; 0 if it was not pending any more. With one of `except`
-   among the flags it stays as it is. */
-static int leave_pending(dp_future *future, uint32_t except)
+/* Makes a pending future a running one; 0 if it was not pending any more. */
+static int leave_pending(dp_future *future)
 {
     uint32_t word = dp__load_relaxed(&future->state);
-    while ((word & (STATE_MASK | except)) == DP_FUTURE_PENDING)
+    while ((word & STATE_MASK) == DP_FUTURE_PENDING)
         if (dp__cas_acq_rel(&future->state, &word, (word & FLAG_WAITERS) | DP_FUTURE_RUNNING))
             return 1;
     return 0;
@@ -191,7 +190,7 @@ static int leave_pending(dp_future *future, uint32_t except)
 
 static int claim(dp__job *job)
 {
-    return leave_pending(future_of(job), FLAG_HELD);
+    return leave_pending(future_of(job));
 }
 
 int dp__job_claim_queued(dp__job *job)
@@ -235,7 +234,7 @@ void dp__job_finish(dp__job *job)
 static int cancel_pending(dp_future *future)
 {
     /* Written before the state is final, and by nobody else: only one thread gets past the swap. */
-    if (!leave_pending(future, 0))
+    if (!leave_pending(future))
         return 0;
     dp__store_relaxed(&future->call.batch.skipped, 1);
     dp__call_outcome(&future->call);
@@ -246,7 +245,7 @@ static int cancel_pending(dp_future *future)
 int dp__future_end(dp_future *future, dp_future_state state, const dp_error *error,
                    dp__ended *ended)
 {
-    if (!leave_pending(future, 0))
+    if (!leave_pending(future))
         return 0;
     future->call.error = *error;
     dp_future_retain(future);

@@ -73,13 +73,14 @@ int dp__future_submit(dp_future *future, dp_future **out);
 /* dp_future_status() for the library itself, which is nobody who asked. */
 dp_future_state dp__future_state(dp_future *future);
 
-/* For a future that is not to be claimed before it is due. */
+/* For a future that is not due yet. As long as it is held no engine may be asked about it, since
+   that might claim it; it can be cancelled. */
 void dp__future_hold(dp_future *future);
-
-/* Lets a held future be claimed. 1 for the one caller that has to submit it now; 0 if it was let go
-   or has ended already. */
-int dp__future_unhold(dp_future *future);
 int dp__future_is_held(dp_future *future);
+
+/* The future is due. 1 for the one caller that has to submit it now; 0 if somebody else does, or if
+   it has ended already. */
+int dp__future_unhold(dp_future *future);
 
 /* Ends a pending future without running it, and leaves its callbacks to dp__future_settle(). 1 if
    that was done, 0 if it was pending no more. */

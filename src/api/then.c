@@ -6,7 +6,7 @@
 #include "future_internal.h"
 
 /*
- * A future that follows another one, its parent, is held: pending, and not to be claimed. The
+ * A future that follows another one, its parent, is held: pending, and no engine knows of it. The
  * parent's list of callbacks has an entry that starts it, with a reference. Starting means to
  * submit it if the parent is done, and otherwise to end it as the parent has ended. Whoever finds
  * that the parent has finished may do that, and the one who takes the flag off, or moves the state
