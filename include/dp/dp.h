@@ -23,9 +23,12 @@
 #include <dp/scan.h>
 #include <dp/stats.h>
 #include <dp/task.h>
+#include <dp/then.h>
 #include <dp/tiles.h>
 #include <dp/typed.h>
+#include <dp/unobserved.h>
 #include <dp/version.h>
+#include <dp/wait.h>
 #include <dp/worker.h>
 
 #endif

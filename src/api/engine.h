@@ -38,6 +38,10 @@ typedef struct dp__engine {
        play and the front should sleep. */
     int (*help)(void *state, dp__job *job, int64_t deadline);
 
+    /* Runs a job on the calling thread if nobody has begun it and the engine has a place for that.
+       1 if it was run. Never waits for one that somebody else runs. */
+    int (*run_pending)(void *state, dp__job *job);
+
     /* Drops every job that has not begun. */
     void (*cancel)(void *state);
 
@@ -58,7 +62,15 @@ typedef struct dp__engine {
        help() looks at must stay until each accepted job was given to release(). */
     void (*destroy)(void *state);
 
-    /* The future of a job that submit() accepted is being freed. */
+    /* Keeps what the other functions look at here, also beyond destroy(), until release(). */
+    void (*hold)(void *state);
+
+    /* submit() by a thread that may not know whether the pool still exists, but has called hold();
+       an accepted job takes that over. */
+    int (*submit_held)(void *state, dp__job *job);
+
+    /* The future of a job that submit() accepted is being freed, or what was held is not needed any
+       more. */
     void (*release)(void *state);
 
     unsigned (*workers)(void *state);

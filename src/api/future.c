@@ -13,7 +13,7 @@
  */
 #define STATE_MASK   0xffu
 #define FLAG_WAITERS 0x100u /* Somebody sleeps on the word. */
-#define FLAG_CLAIMED 0x200u /* It was claimed, so whoever claimed it accounts for it. */
+#define FLAG_HELD    0x200u /* Pending, but not due yet: no engine is told of it. */
 
 /* An outside waiter spins this long: about a wake-up through the kernel. */
 #define SPIN_NS 5000
@@ -43,6 +43,10 @@ void dp_future_release(dp_future *future)
 {
     /* Acquire and release: the one who frees sees the last writes of all who released. */
     if (future && dp__fetch_sub_acq_rel(&future->references, 1) == 1) {
+        /* Before the memory is free: to the hook this thread may still look as if it were inside
+           that work, and must not take a new future at the same address for it. */
+        if (dp__future_state(future) == DP_FUTURE_FAILED && !dp__load_relaxed(&future->asked))
+            dp__unobserved(&future->call.error);
         future->engine->release(future->engine_state);
         free(future->call.care);
         free(future);
@@ -80,17 +84,22 @@ int dp__future_renew(dp_future *future)
     return 1;
 }
 
+int dp__future_begin_care(dp_future *future, const dp_options *options)
+{
+    dp__call *call = &future->call;
+    if (!options || !dp__care_wanted(options, call->item != NULL))
+        return 0;
+    dp__care *care = malloc(sizeof *care);
+    if (!care)
+        return DP_ENOMEM;
+    dp__care_begin(care, call, options);
+    return 0;
+}
+
 int dp__future_submit(dp_future *future, const dp_options *options, dp_future **out)
 {
     dp__call *call = &future->call;
-    int code = 0;
-    if (options && dp__care_wanted(options, call->item != NULL)) {
-        dp__care *care = malloc(sizeof *care);
-        if (care)
-            dp__care_begin(care, call, options);
-        else
-            code = DP_ENOMEM;
-    }
+    int code = dp__future_begin_care(future, options);
     dp__call_clear_status(call);
     if (code == 0)
         code = future->engine->submit(future->engine_state, &future->job);
@@ -105,52 +114,118 @@ int dp__future_submit(dp_future *future, const dp_options *options, dp_future **
 
 /* ---- Finishing ---- */
 
-/* Runs callbacks until none has been added meanwhile. */
-static void run_callbacks(dp_future *future)
+/* The first callback of the list, which has one. */
+static dp__callback *pop_callback(dp_future *future)
 {
-    for (;;) {
-        dp__lock_acquire(&future->callback_lock);
-        dp__callback *list = future->callbacks;
-        future->callbacks = NULL;
+    dp__callback *first = future->callbacks;
+    future->callbacks = first->next;
+    if (first->next)
+        first->next->link = &future->callbacks;
+    else
         future->last_callback = &future->callbacks;
-        if (!list)
-            future->called = 1;
-        dp__lock_release(&future->callback_lock);
-        if (!list)
-            return;
-        while (list) {
-            dp__callback *next = list->next;
-            int is_kept =
-                list->is_kept; /* One that is kept may be gone as soon as it was called. */
-            list->f(future, list->context);
-            if (!is_kept)
-                free(list);
-            list = next;
-        }
+    first->link = NULL;
+    return first;
+}
+
+/* Runs a callback that is no listener. */
+static void run_callback(dp_future *future, dp__callback *callback, dp__ended *ended)
+{
+    dp_done_fn f = callback->f;
+    void *context = callback->context;
+    if (callback->kind == DP__CALLBACK_THEN) {
+        dp__then_start(context, future, ended);
+        dp_future_release(context);
+    } else {
+        /* One that is kept may be gone as soon as it was called. */
+        int is_kept = callback->kind == DP__CALLBACK_KEPT;
+        f(future, context);
+        if (!is_kept)
+            free(callback);
     }
 }
 
+/* Runs callbacks until none has been added meanwhile. Futures that end by it join the list. */
+static void run_callbacks(dp_future *future, dp__ended *ended)
+{
+    dp__lock_acquire(&future->callback_lock);
+    while (future->callbacks) {
+        dp__callback *callback = pop_callback(future);
+        if (callback->kind == DP__CALLBACK_LISTENER) {
+            callback->f(future, callback->context);
+            continue;
+        }
+        dp__lock_release(&future->callback_lock);
+        run_callback(future, callback, ended);
+        dp__lock_acquire(&future->callback_lock);
+    }
+    future->called = 1;
+    dp__lock_release(&future->callback_lock);
+}
+
+static void join_ended(dp_future *future, dp__ended *ended)
+{
+    future->then->next_ended = NULL;
+    if (ended->first)
+        ended->last->then->next_ended = future;
+    else
+        ended->first = future;
+    ended->last = future;
+}
+
+void dp__future_settle(dp__ended *ended)
+{
+    while (ended->first) {
+        dp_future *future = ended->first;
+        ended->first = future->then->next_ended;
+        run_callbacks(future, ended);
+        dp_future_release(future);
+    }
+}
+
+static void call_listeners(dp_future *future)
+{
+    dp__lock_acquire(&future->callback_lock);
+    while (future->callbacks && future->callbacks->kind == DP__CALLBACK_LISTENER) {
+        dp__callback *listener = pop_callback(future);
+        listener->f(future, listener->context);
+    }
+    dp__lock_release(&future->callback_lock);
+}
+
 /* Ends the future; the caller holds a reference. Release: what the items wrote, for waiters. */
-static void finish(dp_future *future, dp_future_state state)
+static void set_final(dp_future *future, dp_future_state state)
 {
     if (dp__exchange_acq_rel(&future->state, (uint32_t)state) & FLAG_WAITERS)
         dp__futex_wake(&future->state, INT32_MAX);
-    run_callbacks(future);
+    if (future->then) {
+        /* The callbacks may have to wait for others on this thread, which may wait for us by a
+           listener. */
+        call_listeners(future);
+        dp__then_detach(future);
+    }
 }
 
-/* Moves a pending future on; 0 if it was not pending any more. */
-static int leave_pending(dp_future *future, uint32_t next)
+static void finish(dp_future *future, dp_future_state state)
+{
+    dp__ended ended = {NULL, NULL};
+    set_final(future, state);
+    run_callbacks(future, &ended);
+    dp__future_settle(&ended);
+}
+
+/* Makes a pending future a running one; 0 if it was not pending any more. */
+static int leave_pending(dp_future *future)
 {
     uint32_t word = dp__load_relaxed(&future->state);
     while ((word & STATE_MASK) == DP_FUTURE_PENDING)
-        if (dp__cas_acq_rel(&future->state, &word, (word & FLAG_WAITERS) | next))
+        if (dp__cas_acq_rel(&future->state, &word, (word & FLAG_WAITERS) | DP_FUTURE_RUNNING))
             return 1;
     return 0;
 }
 
 static int claim(dp__job *job)
 {
-    return leave_pending(future_of(job), DP_FUTURE_RUNNING);
+    return leave_pending(future_of(job));
 }
 
 int dp__job_claim_queued(dp__job *job)
@@ -179,9 +254,16 @@ void dp__job_finish(dp__job *job)
     if (code == 0 && call->range == dp__fold_range)
         dp__fold_finish(call);
     dp__care_end(call);
-    finish(future, code == 0               ? DP_FUTURE_DONE
-                   : code == DP_ECANCELLED ? DP_FUTURE_CANCELLED
-                                           : DP_FUTURE_FAILED);
+    dp_future_state state = code == 0               ? DP_FUTURE_DONE
+                            : code == DP_ECANCELLED ? DP_FUTURE_CANCELLED
+                                                    : DP_FUTURE_FAILED;
+    if (future->then && future->then->ended) {
+        /* We are inside submit(), called with that list; it takes over the queue's reference. */
+        set_final(future, state);
+        join_ended(future, future->then->ended);
+        return;
+    }
+    finish(future, state);
     dp_future_release(future);
 }
 
@@ -190,7 +272,7 @@ static int end_pending(dp_future *future, int is_late)
 {
     dp__call *call = &future->call;
     /* Written before the state is final, and by nobody else: only one thread gets past the swap. */
-    if (!leave_pending(future, DP_FUTURE_RUNNING))
+    if (!leave_pending(future))
         return 0;
     dp__store_relaxed(&call->batch.skipped, 1);
     if (is_late)
@@ -204,6 +286,19 @@ static int end_pending(dp_future *future, int is_late)
 static int cancel_pending(dp_future *future)
 {
     return end_pending(future, 0);
+}
+
+int dp__future_end(dp_future *future, dp_future_state state, const dp_error *error,
+                   dp__ended *ended)
+{
+    if (!leave_pending(future))
+        return 0;
+    future->call.error = *error;
+    dp__care_end(&future->call);
+    dp_future_retain(future);
+    set_final(future, state);
+    join_ended(future, ended);
+    return 1;
 }
 
 int dp__job_drop(dp__job *job)
@@ -231,6 +326,75 @@ void dp__job_sleep(dp__job *job, int64_t deadline)
         dp__futex_wait(&future->state, word, deadline);
 }
 
+/* ---- Futures that are not due ---- */
+
+void dp__future_hold(dp_future *future)
+{
+    dp__store_relaxed(&future->state, DP_FUTURE_PENDING | FLAG_HELD);
+}
+
+int dp__future_unhold(dp_future *future)
+{
+    /* Release: whoever claims the future sees what the one before it has written. */
+    return (dp__fetch_and_acq_rel(&future->state, ~FLAG_HELD) & FLAG_HELD) != 0;
+}
+
+int dp__future_is_held(dp_future *future)
+{
+    return (dp__load_relaxed(&future->state) & FLAG_HELD) != 0;
+}
+
+/* ---- Listeners ---- */
+
+static void append(dp_future *future, dp__callback *callback)
+{
+    callback->next = NULL;
+    callback->link = future->last_callback;
+    *callback->link = callback;
+    future->last_callback = &callback->next;
+}
+
+static void put_first(dp_future *future, dp__callback *callback)
+{
+    callback->next = future->callbacks;
+    callback->link = &future->callbacks;
+    if (callback->next)
+        callback->next->link = &callback->next;
+    else
+        future->last_callback = &callback->next;
+    future->callbacks = callback;
+}
+
+int dp__future_listen(dp_future *future, dp__callback *callback)
+{
+    int is_listener = callback->kind == DP__CALLBACK_LISTENER;
+    dp__lock_acquire(&future->callback_lock);
+    /* The end comes before the lock is taken to run callbacks. So if it has not come by now, the
+       listener will be found, and before any callback that lasts. */
+    int added = is_listener ? !dp__job_finished(&future->job) : !future->called;
+    if (added && is_listener)
+        put_first(future, callback);
+    else if (added)
+        append(future, callback);
+    dp__lock_release(&future->callback_lock);
+    return added;
+}
+
+int dp__future_unlisten(dp_future *future, dp__callback *listener)
+{
+    dp__lock_acquire(&future->callback_lock);
+    int listens = listener->link != NULL;
+    if (listens) {
+        *listener->link = listener->next;
+        if (listener->next)
+            listener->next->link = listener->link;
+        else
+            future->last_callback = listener->link;
+    }
+    dp__lock_release(&future->callback_lock);
+    return listens;
+}
+
 /* ---- The user's side ---- */
 
 static int sleep_until_finished(dp_future *future, int64_t deadline)
@@ -248,6 +412,16 @@ static int sleep_until_finished(dp_future *future, int64_t deadline)
     return 0;
 }
 
+int dp__future_advance(dp_future *future, int64_t deadline)
+{
+    if (dp__future_is_held(future))
+        return dp__then_advance(future, deadline);
+    int code = future->engine->help(future->engine_state, &future->job, 0);
+    if (code > 0 && deadline == INT64_MAX)
+        code = !future->engine->run_pending(future->engine_state, &future->job);
+    return code;
+}
+
 int dp_future_wait(dp_future *future, double seconds)
 {
     int64_t ns = dp__seconds_to_ns(seconds);
@@ -259,13 +433,20 @@ int dp_future_wait(dp_future *future, double seconds)
         return DP_EFORKED;
     int64_t deadline = dp__deadline(ns), nap = NAP_FIRST;
     const dp__care *care = future->call.care;
-    for (;;) {
+    while (!dp__job_finished(&future->job)) {
+        int code = 1;
         /* The time of a call may be over before anybody has begun it. */
-        if (care && dp__care_is_late(care) && dp__job_is_pending(&future->job))
-            end_pending(future, 1);
-        int code = future->engine->help(future->engine_state, &future->job, deadline);
-        if (code <= 0)
+        if (care && dp__care_is_late(care) && dp__job_is_pending(&future->job) &&
+            end_pending(future, 1))
+            break;
+        if (!dp__future_is_held(future))
+            code = future->engine->help(future->engine_state, &future->job, deadline);
+        else if (ns > 0)
+            code = dp__then_advance(future, deadline);
+        if (code < 0)
             return code;
+        if (code == 0)
+            continue;
         if (ns == 0)
             return DP_ETIMEDOUT;
         /* While nobody has begun the job, whether we should is asked again now and then: the
@@ -283,6 +464,7 @@ int dp_future_wait(dp_future *future, double seconds)
             return code;
         nap = nap * 2 > NAP_LAST ? NAP_LAST : nap * 2;
     }
+    return 0;
 }
 
 int dp_future_get(dp_future *future, void *result, size_t size)
@@ -294,13 +476,22 @@ int dp_future_get(dp_future *future, void *result, size_t size)
         code = future->call.error.code;
     if (code == 0 && size > 0)
         memcpy(result, future->result, size);
+    if (code && dp__job_finished(&future->job))
+        dp__store_relaxed(&future->asked, 1);
     return code;
+}
+
+dp_future_state dp__future_state(dp_future *future)
+{
+    return (dp_future_state)(dp__load_acquire(&future->state) & STATE_MASK);
 }
 
 dp_future_state dp_future_status(dp_future *future)
 {
-    return future ? (dp_future_state)(dp__load_acquire(&future->state) & STATE_MASK)
-                  : DP_FUTURE_CANCELLED;
+    dp_future_state state = future ? dp__future_state(future) : DP_FUTURE_CANCELLED;
+    if (state == DP_FUTURE_FAILED)
+        dp__store_relaxed(&future->asked, 1);
+    return state;
 }
 
 int dp_future_error(dp_future *future, dp_error *error)
@@ -310,6 +501,7 @@ int dp_future_error(dp_future *future, dp_error *error)
     if (!dp__job_finished(&future->job))
         return DP_EBUSY;
     *error = future->call.error;
+    dp__store_relaxed(&future->asked, 1);
     return 0;
 }
 
@@ -320,11 +512,11 @@ int dp_future_cancel(dp_future *future)
     /* The callbacks that run in here may release the caller's own reference. */
     dp_future_retain(future);
     int code = DP_EBUSY;
-    if (dp_future_status(future) == DP_FUTURE_CANCELLED || cancel_pending(future)) {
+    if (dp__future_state(future) == DP_FUTURE_CANCELLED || cancel_pending(future)) {
         code = 0;
     } else {
         dp__call_stop(&future->call);
-        dp_future_state state = dp_future_status(future);
+        dp_future_state state = dp__future_state(future);
         if (state == DP_FUTURE_DONE || state == DP_FUTURE_FAILED)
             code = DP_EFINISHED;
     }
@@ -339,15 +531,9 @@ int dp_future_on_done(dp_future *future, dp_done_fn f, void *context)
     dp__callback *callback = malloc(sizeof *callback);
     if (!callback)
         return DP_ENOMEM;
-    *callback = (dp__callback){f, context, NULL, 0};
-    dp__lock_acquire(&future->callback_lock);
-    int called = future->called;
-    if (!called) {
-        *future->last_callback = callback;
-        future->last_callback = &callback->next;
-    }
-    dp__lock_release(&future->callback_lock);
-    if (called) {
+    *callback = (dp__callback){f, context, NULL, NULL, DP__CALLBACK_USER};
+    dp__store_relaxed(&future->asked, 1);
+    if (!dp__future_listen(future, callback)) {
         free(callback);
         f(future, context);
     }

@@ -169,7 +169,8 @@ static int prepare(dp_iter *it, dp__chunk *c)
     call->batch.priority = it->priority;
     call->context = c;
     call->error.item = DP_NO_ITEM;
-    c->callback = (dp__callback){chunk_done, c, NULL, 1};
+    dp__store_relaxed(&c->future->asked, 1); /* The iterator tells of failures itself. */
+    c->callback = (dp__callback){chunk_done, c, NULL, &c->future->callbacks, DP__CALLBACK_KEPT};
     c->future->callbacks = &c->callback;
     c->future->last_callback = &c->callback.next;
     return 0;

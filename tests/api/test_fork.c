@@ -76,6 +76,70 @@ DP_TEST(fork, the_parents_pool_is_refused_in_the_child)
     end_pool(pool);
 }
 
+typedef struct inheritance {
+    dp_pool *pool;
+    dp_future *unfinished, *following, *finished;
+    dp_completed *set;
+} inheritance;
+
+static int succeed(void *out, const void *in, void *context)
+{
+    (void)out, (void)in, (void)context;
+    return 0;
+}
+
+static int find_forked_futures(void *context)
+{
+    inheritance *i = context;
+    dp_future *both[] = {i->finished, i->unfinished}, *next;
+    dp_completed *own;
+    size_t count = 0;
+    CHECK(1, dp_wait(both, 2, DP_WAIT_ALL, DP_FOREVER, &count, NULL) == DP_EFORKED && count == 1);
+    CHECK(2, dp_wait(both, 2, DP_WAIT_ANY, DP_FOREVER, &count, NULL) == 0);
+    CHECK(3, dp_wait(&both[1], 1, DP_WAIT_ANY, DP_FOREVER, NULL, NULL) == DP_EFORKED);
+    CHECK(4, dp_wait(&i->following, 1, DP_WAIT_FIRST_ERROR, 60, NULL, NULL) == DP_EFORKED);
+    CHECK(5, dp_completed_next(i->set, DP_FOREVER, &next) == DP_EFORKED && !next);
+    CHECK(6, dp_completed_add(i->set, i->finished) == DP_EFORKED);
+    CHECK(7, dp_future_then(i->finished, i->pool, succeed, NULL, 0, NULL, &next) == DP_EFORKED);
+    CHECK(8, dp_future_then(i->unfinished, NULL, succeed, NULL, 0, NULL, &next) == DP_EFORKED);
+    CHECK(9, dp_future_then(i->finished, NULL, succeed, NULL, 0, NULL, &next) == 0);
+    CHECK(10, dp_future_get(next, NULL, 0) == 0);
+    CHECK(11, dp_completed_create(&own) == 0);
+    CHECK(12, dp_completed_add(own, i->unfinished) == DP_EFORKED);
+    CHECK(13, dp_completed_add(own, next) == 0);
+    CHECK(14, dp_on_unobserved_error(NULL, NULL) == 0);
+    dp_future_release(next);
+    dp_completed_destroy(own);
+    dp_completed_destroy(i->set);
+    return 0;
+}
+
+DP_TEST(fork, the_parents_futures_are_not_awaited_in_the_child)
+{
+    dp_pool_options one = {.workers = 1};
+    counter entered = COUNTER_INIT, gate = COUNTER_INIT;
+    occupation o = {&entered, &gate};
+    inheritance i = {.pool = new_pool(1)};
+    dp_pool *busy;
+    EXPECT(0, dp_pool_create(&busy, &one));
+    i.unfinished = occupy_worker(busy, &o);
+    EXPECT(0, dp_future_then(i.unfinished, i.pool, succeed, NULL, 0, NULL, &i.following));
+    EXPECT(0, dp_pool_apply_async(i.pool, succeed, NULL, 0, NULL, 0, NULL, &i.finished));
+    EXPECT(0, dp_future_wait(i.finished, 20));
+    EXPECT(0, dp_completed_create(&i.set));
+    EXPECT(0, dp_completed_add(i.set, i.following));
+    EXPECT(0, dp_completed_add(i.set, i.finished));
+    EXPECT_CHILD(find_forked_futures, &i);
+    counter_add(&gate, 1);
+    EXPECT(0, dp_future_wait(i.following, 20));
+    dp_completed_destroy(i.set);
+    dp_future_release(i.unfinished);
+    dp_future_release(i.following);
+    dp_future_release(i.finished);
+    end_pool(busy);
+    end_pool(i.pool);
+}
+
 static int find_forked_after_use(void *context)
 {
     dp_pool *pool = context;

@@ -618,6 +618,89 @@ static void on_done(void)
     CHECK_EQUAL(atomic_load(&calls), accepted);
 }
 
+/* What is refused ends nothing else: the future that is there goes on. */
+static void then(void)
+{
+    dp_pool *pool = stress_pool(1);
+    dp_future *first, *second = unset_future;
+    uint64_t in = 5, out = 0;
+    CHECK_EQUAL(
+        dp_pool_apply_async(pool, mix_double, &in, sizeof in, NULL, sizeof in, NULL, &first), 0);
+    begin();
+    if (succeeded(dp_future_then(first, pool, mix_double, NULL, sizeof out, NULL, &second))) {
+        finish(second, &out, sizeof out);
+        CHECK_EQUAL(out, 20);
+    } else {
+        CHECK(!second);
+    }
+    finish(first, &out, sizeof out);
+    CHECK_EQUAL(out, 10);
+    fault_end();
+    use_and_destroy(pool);
+}
+
+/* So many that they do not fit on the stack of the call. */
+static void wait_for_any(void)
+{
+    enum { MANY = 100 };
+    dp_pool *pool = stress_pool(1);
+    dp_future *futures[MANY];
+    size_t finished = 7, index = 7;
+    CHECK_EQUAL(dp_pool_apply_async(pool, wait_for_gate, NULL, 0, NULL, 0, NULL, &futures[0]), 0);
+    for (int i = 1; i < MANY; i++)
+        futures[i] = futures[0];
+    begin();
+    int code = dp_wait(futures, MANY, DP_WAIT_ANY, 0.01, &finished, &index);
+    fault_end();
+    CHECK_EQUAL(code, fault_happened() ? DP_ENOMEM : DP_ETIMEDOUT);
+    CHECK_EQUAL(finished, 0);
+    CHECK(index == DP_NO_ITEM);
+    atomic_store(&gate, 1);
+    CHECK_EQUAL(dp_wait(futures, MANY, DP_WAIT_ANY, DP_FOREVER, &finished, NULL), 0);
+    CHECK_EQUAL(finished, MANY);
+    dp_future_release(futures[0]);
+    use_and_destroy(pool);
+}
+
+static void completed(void)
+{
+    dp_pool *pool = stress_pool(1);
+    dp_future *future, *out;
+    dp_completed *set = (dp_completed *)(uintptr_t)64;
+    int added = 0, taken = 0;
+    CHECK_EQUAL(dp_pool_apply_async(pool, wait_for_gate, NULL, 0, NULL, 0, NULL, &future), 0);
+    begin();
+    if (!succeeded(dp_completed_create(&set)))
+        CHECK(!set);
+    for (int i = 0; set && i < 3; i++)
+        added += succeeded(dp_completed_add(set, future));
+    fault_end();
+    atomic_store(&gate, 1);
+    while (set && dp_completed_next(set, DP_FOREVER, &out) == 0) {
+        taken++;
+        dp_future_release(out);
+    }
+    CHECK_EQUAL(taken, added);
+    dp_completed_destroy(set);
+    finish(future, NULL, 0);
+    use_and_destroy(pool);
+}
+
+static void note_nothing(const dp_error *error, void *context)
+{
+    (void)error;
+    (void)context;
+}
+
+static void on_unobserved(void)
+{
+    begin();
+    int code = dp_on_unobserved_error(note_nothing, NULL);
+    fault_end();
+    CHECK_EQUAL(code, fault_happened() ? DP_ENOMEM : 0);
+    CHECK_EQUAL(dp_on_unobserved_error(NULL, NULL), 0);
+}
+
 /* ---- Fork/join ---- */
 
 /* Enough forks to need two further arenas. */
@@ -728,6 +811,10 @@ static const scenario scenarios[] = {
     {"imap", imap, NULL},
     {"imap_unordered", imap_unordered, NULL},
     {"on_done", on_done, NULL},
+    {"then", then, NULL},
+    {"wait_for_any", wait_for_any, NULL},
+    {"completed", completed, NULL},
+    {"on_unobserved", on_unobserved, NULL},
     {"fork_overflow", fork_overflow, "dp: out of memory for forked tasks\n"},
     {"must_run", must_run,
      "dp: DP_RUN cannot have the pool it was given (out of memory, or made before a fork); "

@@ -371,6 +371,17 @@ static int is_inside(const dp__job *job)
     return 0;
 }
 
+static int run_pending(void *state, dp__job *job)
+{
+    executor *self = state;
+    add_active(self);
+    int claimed = dp__job_claim(job);
+    if (claimed)
+        run_claimed(self, job);
+    drop_active(self);
+    return claimed;
+}
+
 static int help(void *state, dp__job *job, int64_t deadline)
 {
     executor *self = state;
@@ -379,12 +390,7 @@ static int help(void *state, dp__job *job, int64_t deadline)
     /* Inside a task also with a limit, since no spare thread would run the job meanwhile. */
     if (deadline != INT64_MAX && !inside(self))
         return 1;
-    add_active(self);
-    int claimed = dp__job_claim(job);
-    if (claimed)
-        run_claimed(self, job);
-    drop_active(self);
-    return !claimed;
+    return !run_pending(self, job);
 }
 
 static void cancel(void *state)
@@ -472,9 +478,22 @@ static void destroy(void *state)
     drop_hold(self);
 }
 
+static void hold(void *state)
+{
+    dp__fetch_add_relaxed(&((executor *)state)->holders, 1);
+}
+
 static void release(void *state)
 {
     drop_hold(state);
+}
+
+static int submit_held(void *state, dp__job *job)
+{
+    int code = submit(state, job);
+    if (code == 0)
+        release(state);
+    return code;
 }
 
 static unsigned workers_of(void *state)
@@ -521,12 +540,15 @@ const dp__engine dp__engine_executor = {
     .run = run,
     .submit = submit,
     .help = help,
+    .run_pending = run_pending,
     .cancel = cancel,
     .resize = resize,
     .close = close_engine,
     .inside = inside,
     .stop = stop,
     .destroy = destroy,
+    .hold = hold,
+    .submit_held = submit_held,
     .release = release,
     .workers = workers_of,
     .lanes = workers_of,

@@ -28,6 +28,7 @@ typedef struct serial {
     _Atomic(uint32_t) closed;
     _Atomic(uint32_t) cancelling;
     _Atomic(uint32_t) calls;              /* Calls that run now. */
+    _Atomic(uint32_t) holders;            /* The pool, and each future of this engine. */
     _Atomic(uint64_t) items, loops, jobs; /* For dp_pool_stats(). */
     uint32_t generation;
 } serial;
@@ -79,6 +80,14 @@ static void leave(serial *engine, presence *here)
     dp__fetch_sub_acq_rel(&engine->calls, 1);
 }
 
+static void release(void *state)
+{
+    serial *engine = state;
+    /* Acquire and release: the last one sees what all others did with the engine. */
+    if (dp__fetch_sub_acq_rel(&engine->holders, 1) == 1)
+        free(engine);
+}
+
 static void free_all(serial *engine)
 {
     const dp_pool_options *options = &engine->options;
@@ -90,7 +99,7 @@ static void free_all(serial *engine)
         free(b);
     }
     dp__team_destroy(engine->team);
-    free(engine);
+    release(engine);
 }
 
 /* Calls one of the user's hooks as if in a task, so that it can have the worker's memory. */
@@ -116,6 +125,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
     (void)workers;
     engine->options = *options;
     engine->generation = dp__fork_generation();
+    dp__store_relaxed(&engine->holders, 1);
     void *team;
     int code = dp__team_create(&team, options, 1, 0, engine->generation);
     engine->team = team;
@@ -172,6 +182,7 @@ static int submit(void *state, dp__job *job)
         leave(engine, &here);
         return DP_ECLOSED;
     }
+    dp__fetch_add_relaxed(&engine->holders, 1);
     if (dp__job_claim_queued(job)) {
         run_items(engine, job->batch);
         dp__fetch_add_relaxed(&engine->jobs, 1);
@@ -183,8 +194,17 @@ static int submit(void *state, dp__job *job)
 
 static int help(void *state, dp__job *job, int64_t deadline)
 {
-    (void)state, (void)job, (void)deadline;
+    (void)state, (void)deadline;
+    for (const dp__batch *batch = dp__here.batch; batch; batch = batch->outer)
+        if (batch == job->batch)
+            return DP_EDEADLOCK;
     return 1;
+}
+
+static int run_pending(void *state, dp__job *job)
+{
+    (void)state, (void)job;
+    return 0;
 }
 
 static void cancel(void *state)
@@ -223,12 +243,9 @@ static int stop(void *state, enum dp__stop how, int64_t deadline)
     return 0;
 }
 
-static void destroy(void *state)
+static void hold(void *state)
 {
-    serial *engine = state;
-    if (engine->generation == dp__fork_generation())
-        run_hook(engine, NULL, engine->options.worker_fini);
-    free_all(engine);
+    dp__fetch_add_relaxed(&((serial *)state)->holders, 1);
 }
 
 /* One that is free, or a new one. NULL without memory. */
@@ -277,9 +294,20 @@ static void *local(void *state)
     return outermost->local ? outermost->local + 1 : NULL;
 }
 
-static void release(void *state)
+static int submit_held(void *state, dp__job *job)
 {
-    (void)state;
+    int code = submit(state, job);
+    if (code == 0)
+        release(state);
+    return code;
+}
+
+static void destroy(void *state)
+{
+    serial *engine = state;
+    if (engine->generation == dp__fork_generation())
+        run_hook(engine, NULL, engine->options.worker_fini);
+    free_all(engine);
 }
 
 static unsigned one(void *state)
@@ -312,12 +340,15 @@ const dp__engine dp__engine_serial = {
     .run = run,
     .submit = submit,
     .help = help,
+    .run_pending = run_pending,
     .cancel = cancel,
     .resize = resize,
     .close = close_engine,
     .inside = inside,
     .stop = stop,
     .destroy = destroy,
+    .hold = hold,
+    .submit_held = submit_held,
     .release = release,
     .workers = one,
     .lanes = one,

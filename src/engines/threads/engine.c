@@ -78,21 +78,16 @@ static int submit(void *state, dp__job *job)
     return is_foreign(team) ? DP_EFORKED : dp__inject_push(team, job);
 }
 
-static int help(void *state, dp__job *job, int64_t deadline)
+static int run_pending(void *state, dp__job *job)
 {
     dp__team *team = state;
     dp__worker *self = dp__worker_in(team);
     dp__guest guest;
-    if (dp__inject_is_inside(job))
-        return DP_EDEADLOCK;
-    if (deadline != INT64_MAX)
-        return 1;
-    /* A wait inside a task helps, or the worker it blocks might be the last one. */
     if (self) {
-        if (!dp__job_claim(job))
-            return dp__inject_wait(self, job);
-        dp__inject_run_claimed(self, job);
-        return 0;
+        int claimed = dp__job_claim(job);
+        if (claimed)
+            dp__inject_run_claimed(self, job);
+        return claimed;
     }
     /* From outside, a job that nobody has begun is run here and now, if that does not make more run
        at once than the team has workers. The pool may be gone by now if the job is finished, but
@@ -100,12 +95,25 @@ static int help(void *state, dp__job *job, int64_t deadline)
     uint64_t word = dp__load_relaxed(&team->idle);
     if (dp__idle_running(word) >= dp__load_relaxed(&team->target) || !dp__job_is_pending(job) ||
         dp__guest_enter(team, &guest, DP__GUEST_FOR_JOB) != 0)
-        return 1;
+        return 0;
     int claimed = dp__job_claim(job);
     if (claimed)
         dp__inject_run_claimed(guest.here.worker, job);
     dp__guest_leave(&guest);
-    return !claimed;
+    return claimed;
+}
+
+static int help(void *state, dp__job *job, int64_t deadline)
+{
+    dp__worker *self = dp__worker_in(state);
+    if (dp__inject_is_inside(job))
+        return DP_EDEADLOCK;
+    if (deadline != INT64_MAX)
+        return 1;
+    if (run_pending(state, job))
+        return 0;
+    /* A wait inside a task helps, or the worker it blocks might be the last one. */
+    return self ? dp__inject_wait(self, job) : 1;
 }
 
 static void cancel(void *state)
@@ -138,6 +146,26 @@ static int stop(void *state, enum dp__stop how, int64_t deadline)
 static void destroy(void *state)
 {
     dp__team_destroy(state);
+}
+
+static void hold(void *state)
+{
+    dp__fetch_add_relaxed(&((dp__team *)state)->holders, 1);
+}
+
+static int submit_held(void *state, dp__job *job)
+{
+    dp__team *team = state;
+    int code = DP_ECLOSED;
+    if (is_foreign(team))
+        return DP_EFORKED;
+    /* As a guest, so that the team is not taken down before a worker was woken. */
+    if (dp__idle_guest_enter(team))
+        code = dp__inject_push(team, job);
+    dp__idle_guest_leave(team);
+    if (code == 0)
+        dp__team_release(team);
+    return code;
 }
 
 static void release(void *state)
@@ -238,12 +266,15 @@ const dp__engine dp__engine_threads = {
     .run = run,
     .submit = submit,
     .help = help,
+    .run_pending = run_pending,
     .cancel = cancel,
     .resize = resize,
     .close = close_team,
     .inside = inside,
     .stop = stop,
     .destroy = destroy,
+    .hold = hold,
+    .submit_held = submit_held,
     .release = release,
     .workers = workers,
     .lanes = lanes,
