@@ -90,6 +90,60 @@ static inline void mix_failure(dp_pool *pool, uint64_t *random)
     }
 }
 
+/* What the reports of one call have said. Not atomic: two at a time would be a race. */
+typedef struct mix_reports {
+    size_t done, failed, total;
+    int finished;
+} mix_reports;
+
+static inline void mix_report(const dp_progress *progress, void *context)
+{
+    mix_reports *reports = context;
+    CHECK(!reports->finished && progress->done >= reports->done);
+    *reports = (mix_reports){progress->done, progress->failed, progress->total, progress->finished};
+}
+
+/* Fails at the first attempt, and one item at each. */
+static inline int mix_fail_at_first(void *out, const void *in, void *context)
+{
+    unsigned char *attempts = out;
+    ++*attempts;
+    return *attempts == 1 || *(const int *)in == *(int *)context ? 7 : 0;
+}
+
+/* Everything that a call can ask for beyond its items. */
+static inline void mix_careful(dp_pool *pool, uint64_t *random)
+{
+    unsigned char attempts[MIX_ITEMS] = {0};
+    int in[MIX_ITEMS], status[MIX_ITEMS];
+    int n = 1 + (int)stress_below(random, MIX_ITEMS);
+    int bad = (int)stress_below(random, (uint64_t)n);
+    mix_reports reports = {0, 0, 0, 0};
+    dp_options options = {.on_error = DP_ERRORS_COLLECT,
+                          .status = status,
+                          .context = &bad,
+                          .retries = 1 + (unsigned)stress_below(random, 3),
+                          .deadline = STRESS_DEADLINE,
+                          .run_timeout = STRESS_DEADLINE,
+                          .seed = 1,
+                          .priority = (dp_priority)((int)stress_below(random, 3) - 1),
+                          .progress = mix_report,
+                          .progress_context = &reports};
+    for (int i = 0; i < n; i++)
+        in[i] = i;
+    CHECK_EQUAL(
+        dp_pool_map(pool, mix_fail_at_first, in, sizeof in[0], attempts, 1, (size_t)n, &options),
+        0);
+    for (int i = 0; i < n; i++) {
+        CHECK_EQUAL(status[i], i == bad ? 7 : 0);
+        CHECK_EQUAL(attempts[i], i == bad ? options.retries + 1 : 2);
+    }
+    CHECK(reports.finished);
+    CHECK_EQUAL(reports.done, n);
+    CHECK_EQUAL(reports.total, n);
+    CHECK_EQUAL(reports.failed, 1);
+}
+
 static inline int mix_fold(void *accumulator, size_t begin, size_t end, void *context)
 {
     (void)context;
@@ -141,7 +195,7 @@ static inline void mix_futures(dp_pool *pool, uint64_t *random)
 /* One random piece of work, inside a task or outside. */
 static inline void mix_one(dp_pool *pool, uint64_t *random)
 {
-    switch (stress_below(random, 5)) {
+    switch (stress_below(random, 6)) {
     case 0:
         mix_forks(pool, random);
         break;
@@ -153,6 +207,9 @@ static inline void mix_one(dp_pool *pool, uint64_t *random)
         break;
     case 3:
         mix_reduce(pool, random);
+        break;
+    case 4:
+        mix_careful(pool, random);
         break;
     default:
         mix_futures(pool, random);
