@@ -115,8 +115,8 @@ DP_API int dp_task_run(dp_pool *pool, void (*root)(dp_task_slot *head, void *fra
 
 /**
  * dp_task_run() for DP_RUN(), which has no way to return a code: on a closed pool it runs the root
- * on the calling thread alone, and when no worker can be had at all it ends the process with a
- * message.
+ * on the calling thread, with what help there still is, and when no worker can be had at all it
+ * ends the process with a message.
  */
 DP_API void dp_task_must_run(dp_pool *pool, void (*root)(dp_task_slot *head, void *frame),
                              void *frame);
@@ -228,9 +228,10 @@ DP_TASK_INLINE void dp_task_poll(dp_task_slot *head)
 
 /**
  * DP_RUN(pool, name, arguments...): runs the task on the pool, the calling thread included, and
- * gives its result. On a closed pool it runs on the calling thread alone. If not even memory for
- * that can be had, or the pool was made before a fork of the process, there is no result to give
- * and the process ends with a message; DP_RUN_INTO() reports every such case instead.
+ * gives its result. On a closed pool it runs on the calling thread, helped by threads that have not
+ * ended yet; once the pool was joined, alone. If not even memory for that can be had, or the pool
+ * was made before a fork of the process, there is no result to give and the process ends with a
+ * message; DP_RUN_INTO() reports every such case instead.
  */
 #define DP_RUN(...) DP__PICK2(DP__RUN_, __VA_ARGS__)(__VA_ARGS__)
 
