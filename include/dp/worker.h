@@ -34,7 +34,7 @@
  * moment, at least 1. dp_pool_options::inner_threads sets another number, in a pool of one worker
  * too, and then also for OpenBLAS and BLIS; those have only one number for the whole process, so it
  * holds outside the pool too, and stays when the pool has ended. -1 leaves all alone.
- *  - A library that is loaded after the threads have begun is not told.
+ *  - A library that is loaded after the pool was made is not told.
  *  - Neither is a library's own number on a thread from outside, which is its own in its tasks too;
  *    nor anything on the serial engine.
  *  - Of several OpenMP runtimes in a process only the first is told.

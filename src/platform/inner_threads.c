@@ -5,8 +5,6 @@
 #include <dp/cpu.h>
 #include <string.h>
 
-typedef void (*omp_setter)(int);
-typedef int (*mkl_setter)(int);
 typedef void (*openblas_setter)(int);
 typedef void (*blis_setter)(long); /* BLIS takes its dim_t, which is as wide as a pointer. */
 
@@ -19,25 +17,27 @@ static int find(const char *name, void *function, size_t size)
     return address != NULL;
 }
 
-int dp__inner_threads_set(int wanted, unsigned workers)
+dp__inner_setters dp__inner_threads_find(void)
 {
-    omp_setter omp;
-    mkl_setter mkl;
-    if (wanted < 0 || (wanted == 0 && workers < 2))
-        return 0;
-    int has_omp = find("omp_set_num_threads", &omp, sizeof omp);
+    dp__inner_setters setters;
+    find("omp_set_num_threads", &setters.omp, sizeof setters.omp);
     /* The name in small letters is the one for Fortran, which takes a pointer. */
-    int has_mkl = find("MKL_Set_Num_Threads_Local", &mkl, sizeof mkl);
-    if (!has_omp && !has_mkl)
+    find("MKL_Set_Num_Threads_Local", &setters.mkl, sizeof setters.mkl);
+    return setters;
+}
+
+int dp__inner_threads_set(const dp__inner_setters *setters, int wanted, unsigned workers)
+{
+    if (wanted < 0 || (wanted == 0 && workers < 2) || (!setters->omp && !setters->mkl))
         return 0;
     /* On this thread: if it is pinned, so are the threads it starts. */
     int count = wanted > 0 ? wanted : dp_cpu_count(DP_CPU_IGNORE_ENV) / (int)workers;
     if (count < 1)
         count = 1;
-    if (has_omp)
-        omp(count);
-    if (has_mkl)
-        mkl(count);
+    if (setters->omp)
+        setters->omp(count);
+    if (setters->mkl)
+        setters->mkl(count);
     return count;
 }
 

@@ -64,6 +64,8 @@ int dp__team_create(void **state, const dp_pool_options *options, unsigned worke
     team->worker_fini = options->worker_fini;
     team->worker_context = options->worker_context;
     team->inner_threads = options->inner_threads;
+    if (threads > 0 && options->inner_threads >= 0)
+        team->inner_setters = dp__inner_threads_find();
     team->local_size = options->local_size;
     team->local_fini = options->local_fini;
     team->max_spares = threads == 0 || options->spares < 0 ? 0

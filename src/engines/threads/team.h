@@ -16,6 +16,7 @@
 #include "dp/cpu.h"
 #include "dp/task.h"
 #include "platform/atomic.h"
+#include "platform/inner_threads.h"
 #include "platform/lock.h"
 
 enum {
@@ -164,6 +165,7 @@ struct dp__team {
     dp_worker_init_fn worker_init;
     dp_worker_fini_fn worker_fini;
     void *worker_context;
+    dp__inner_setters inner_setters;
     int inner_threads;
     size_t local_size;
     dp_local_fini_fn local_fini;
