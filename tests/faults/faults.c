@@ -657,7 +657,7 @@ static void wait_for_any(void)
     CHECK(index == DP_NO_ITEM);
     atomic_store(&gate, 1);
     CHECK_EQUAL(dp_wait(futures, MANY, DP_WAIT_ANY, DP_FOREVER, &finished, NULL), 0);
-    CHECK_EQUAL(finished, MANY);
+    CHECK(finished >= 1); /* It may finish while its entries are being counted. */
     dp_future_release(futures[0]);
     use_and_destroy(pool);
 }
