@@ -103,6 +103,8 @@ DP_TEST(unobserved, is_told_unless_somebody_asked)
     dp_future *future = start(pool, fail_with_5);
     EXPECT(0, dp_future_wait(future, 20));
     EXPECT(DP_EFINISHED, dp_future_cancel(future));
+    end_pool(pool); /* After which no worker holds a reference any more. */
+    pool = new_pool(1);
     dp_future_retain(future);
     dp_future_release(future);
     expect(&w, &before, 0);
@@ -115,7 +117,7 @@ DP_TEST(unobserved, is_told_unless_somebody_asked)
     for (int how = 0; how < WAYS; how++) {
         future = start(pool, fail_with_5);
         EXPECT(0, dp_future_wait(future, 20));
-        end_pool(pool); /* After which only our reference is left. */
+        end_pool(pool);
         pool = new_pool(1);
         ask(future, pool, how);
         dp_future_release(future);
