@@ -9,12 +9,11 @@
  * Nobody hears of them unless somebody asked. The environment variable DP_VERBOSE asks for them on
  * standard error, one line each, beginning with "dp: ":
  *
- * | DP_VERBOSE | what is told |
- * |---|---|
- * | unset, empty, 0 | nothing |
- * | 1 | each pool that is made: its engine, how many workers it has and why, whether they are
- * pinned and why; what in the environment was ignored; a worker that could not begin | | 2 | also
- * each spare thread | | anything else | as 1, and that it makes no sense |
+ *  - unset, empty or 0: nothing is told;
+ *  - 1: each pool that is made: its engine, how many workers it has and why, whether they are
+ * pinned and why; what in the environment was ignored; a worker that could not begin;
+ *  - 2: also each spare thread;
+ *  - anything else: as 1, and that it makes no sense.
  *
  * It is read when there is something to tell for the first time, and again after a hook was taken
  * away. dp_on_message() asks for them at another place.
@@ -31,10 +30,11 @@
  * Receives one message.
  *
  * @param context  As given to dp_on_message().
- * @param level    1 or 2, as in the table above.
+ * @param level    1 or 2, as in the list above.
  * @param text     One sentence without "dp: " and without newline; valid during the call.
  *
  * It is called on any thread, several at a time, inside tasks too, and must not call the library.
+ * It may fork.
  */
 typedef void (*dp_message_fn)(void *context, int level, const char *text);
 

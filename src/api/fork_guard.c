@@ -8,12 +8,14 @@
 #include "api/engine.h"
 #include "dp/error.h"
 #include "platform/message.h"
+#include "unobserved.h"
 
 /*
  * Fork by the application. The child has one thread, so every pool in it is a husk: its threads are
  * gone and its locks may be held by nobody. The child therefore counts a new generation, and every
- * verb compares the pool's with it; the default pool is made anew on its next use. Nothing else is
- * done in the handlers, so a fork costs nothing and cannot deadlock on us.
+ * verb compares the pool's with it; the default pool is made anew on its next use. The handlers
+ * take only locks under which a few words are copied, so a fork costs nothing and cannot deadlock
+ * on us.
  */
 
 static _Atomic(uint32_t) generation;
@@ -28,20 +30,21 @@ uint32_t dp__fork_generation(void)
 
 static void before_fork(void)
 {
-    dp__lock_acquire(&dp__default_lock);
+    dp__unobserved_before_fork();
     dp__message_before_fork();
 }
 
 static void after_fork_in_parent(void)
 {
     dp__message_after_fork();
-    dp__lock_release(&dp__default_lock);
+    dp__unobserved_after_fork();
 }
 
 static void after_fork_in_child(void)
 {
     dp__store_relaxed(&generation, dp__load_relaxed(&generation) + 1);
     dp__message_after_fork();
+    dp__unobserved_after_fork();
     dp__store_relaxed(&dp__default_lock.state, 0);
 }
 

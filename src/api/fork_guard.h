@@ -8,8 +8,8 @@
    first object that a fork would break is made. */
 int dp__fork_guard(void);
 
-/* Guards the default pool and the hook of unobserved errors; held across a fork so that the child
-   finds them whole and the lock free. No future is released while it is held. */
+/* Guards which pool is the default one. Free in a forked child: what was made under it meanwhile
+   belongs to the parent's generation. */
 extern dp__lock dp__default_lock;
 
 #endif

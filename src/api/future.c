@@ -5,6 +5,7 @@
 #include "future_internal.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
+#include "unobserved.h"
 
 /*
  * The state word: { flags | state:8 }. It goes from pending to running by the swap of the one

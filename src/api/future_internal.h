@@ -125,9 +125,4 @@ void dp__then_start(dp_future *child, dp_future *parent, dp__ended *ended);
 /* A future that followed another one has finished and needs that no more. */
 void dp__then_detach(dp_future *child);
 
-/* ---- unobserved.c ---- */
-
-/* The last reference to a failed future was released and nobody had asked. No lock may be held. */
-void dp__unobserved(const dp_error *error);
-
 #endif

@@ -104,14 +104,16 @@ static int create_default(dp_pool **pool)
     return code;
 }
 
+/* One at a time. A fork does not wait for the lock: a hook that is told of the new pool may fork.
+ */
 static int make_default(dp_pool **resolved)
 {
-    /* The guard first: its handlers take the very lock. */
+    /* The guard first: its handlers reset the very lock. */
     int code = dp__fork_guard();
     if (code)
         return code;
     dp__lock_acquire(&dp__default_lock);
-    dp_pool *known = dp__load_relaxed(&default_pool);
+    dp_pool *known = dp__load_acquire(&default_pool);
     if (!known || known->generation != dp__fork_generation()) {
         /* After a fork the parent's pool is left where it is: a thread of the child may be inside a
            task of it. */

@@ -252,6 +252,31 @@ DP_TEST(fork, the_child_may_make_pools)
     EXPECT_CHILD(use_new_pool, NULL);
 }
 
+typedef struct nosy {
+    int messages;
+    int code; /* What the first child gave. */
+} nosy;
+
+/* Nothing of this thread must hold what the child needs. */
+static void fork_when_told(void *context, int level, const char *text)
+{
+    nosy *n = context;
+    (void)level, (void)text;
+    if (n->messages++ == 0)
+        n->code = in_child(use_default_pool, NULL);
+}
+
+DP_TEST(fork, a_hook_of_messages_may_fork_while_the_default_pool_is_made)
+{
+    nosy n = {.code = -1};
+    EXPECT(0, dp_pool_destroy(NULL));
+    EXPECT(0, dp_on_message(fork_when_told, &n));
+    EXPECT(0, verbs[0].call(NULL, VERB_MAX));
+    cr_assert_eq(n.code, 0, "check %d failed in the child, or signal + 1000", n.code);
+    EXPECT(0, dp_on_message(NULL, NULL));
+    EXPECT(0, dp_pool_destroy(NULL));
+}
+
 static int fork_again(void *context)
 {
     dp_pool *pool = new_pool(2);
