@@ -21,7 +21,8 @@ enum { DP__PRIORITIES = DP_PRIORITY_HIGH - DP_PRIORITY_LOW + 1 };
 typedef struct dp__batch dp__batch;
 struct dp__batch {
     /* Runs the items begin <= i < end. Called concurrently for disjoint ranges. Items that fail are
-       the front's business; the engine only looks at `stop` between ranges. */
+       the front's business; the engine only looks at dp__batch_is_stopped() between
+       ranges. */
     void (*range)(dp__batch *batch, size_t begin, size_t end);
 
     size_t n;             /* Items 0 .. n-1. */
@@ -30,12 +31,14 @@ struct dp__batch {
     const void
         *key; /* Names the user's function: calls with one key cost about the same per item. */
 
-    /* Non-zero: hand out nothing more. Set by the front on failure or cancel, by anyone, relaxed:
-       it carries no data. */
+    /* Non-zero: hand out nothing more, of this batch and those inside it. Set by the front on
+       failure or cancel, by anyone, relaxed: it carries no data. */
     _Atomic(uint32_t) stop;
 
-    /* The batch whose item made this synchronous call, or NULL. */
+    /* The batch whose item made this synchronous call, and what the front notes of that item; see
+       dp__context. Or NULL. */
     const dp__batch *outer;
+    const struct dp__item *outer_item;
 
     /* Set, relaxed, by whoever leaves an item unrun; read when all ranges have returned. */
     _Atomic(uint32_t) skipped;
@@ -97,5 +100,30 @@ typedef struct dp__context {
 } dp__context;
 
 extern _Thread_local dp__context dp__here;
+
+/* Whether the calling thread runs an item of the batch, or of a call inside one. */
+static inline int dp__batch_is_around(const dp__batch *wanted)
+{
+    const dp__batch *batch = dp__here.batch;
+    while (batch && batch != wanted)
+        batch = batch->outer;
+    return batch != NULL;
+}
+
+/* Whether nothing more of the batch should be begun: it was stopped, or a call that it is part of
+   was. */
+static inline int dp__batch_is_stopped(const dp__batch *batch)
+{
+    do
+        if (dp__load_relaxed(&batch->stop))
+            return 1;
+    while ((batch = batch->outer));
+    return 0;
+}
+
+/* Runs the items from `first` on, on the calling thread alone, and looks after each `step` of them
+   whether to stop. How many were run. */
+size_t dp__batch_run_alone(dp__batch *batch, const _Atomic(uint32_t) *halt, size_t first,
+                           size_t step);
 
 #endif

@@ -115,8 +115,9 @@ int dp__call_options(dp__call *call, const dp_options *options)
     int has_items = call->item != NULL;
     if (!options)
         options = &defaults;
+    int wants_care = dp__care_wanted(options, has_items);
     if (options->priority < DP_PRIORITY_LOW || options->priority > DP_PRIORITY_HIGH ||
-        dp__care_wanted(options, has_items) < 0)
+        wants_care < 0)
         return DP_EINVAL;
     if ((unsigned)options->on_error > DP_ERRORS_COLLECT)
         return DP_EINVAL;
@@ -131,6 +132,7 @@ int dp__call_options(dp__call *call, const dp_options *options)
     call->batch.priority = options->priority;
     call->on_error = options->on_error;
     call->status = options->status;
+    call->wants_care = wants_care;
     call->context = options->context;
     call->error.item = DP_NO_ITEM;
     return 0;

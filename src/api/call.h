@@ -51,6 +51,7 @@ struct dp__call {
     size_t items;                          /* As the user counts them. */
     dp_error_policy on_error;
     int *status;
+    int wants_care; /* Whether the options ask for more than running the items. */
     void *context;
     size_t first; /* Added to item numbers in errors: the beginning of a loop. */
     dp__lock error_lock;

@@ -45,7 +45,7 @@ typedef struct dp__engine {
     /* Drops every job that has not begun. */
     void (*cancel)(void *state);
 
-    /* Changes the number of workers. 0 or a code. */
+    /* Changes the number of workers. 0 or a code. NULL: it cannot be changed. */
     int (*resize)(void *state, unsigned workers);
 
     /* Refuses new work from outside from now on. */
@@ -79,7 +79,7 @@ typedef struct dp__engine {
     /* Fills in zeroed stats. */
     void (*stats)(void *state, dp_stats *stats);
 
-    /* The calling worker's memory, or NULL: dp_worker_local(). */
+    /* The calling worker's memory, or NULL: dp_worker_local(). NULL: workers have none. */
     void *(*local)(void *state);
 
     /* Fork/join: calls root(head, frame) on the calling thread as a worker. With `even_closed` a
@@ -87,7 +87,8 @@ typedef struct dp__engine {
     int (*task_run)(void *state, void (*root)(dp_task_slot *, void *), void *frame,
                     int even_closed);
 
-    /* dp_blocking_begin/end of the calling thread, if it is inside this kind of engine. */
+    /* dp_blocking_begin/end of the calling thread, if it is inside this kind of engine. NULL: there
+       are no places to lend. */
     void (*blocking)(int begin);
 } dp__engine;
 

@@ -88,7 +88,7 @@ int dp__future_renew(dp_future *future)
 int dp__future_begin_care(dp_future *future, const dp_options *options)
 {
     dp__call *call = &future->call;
-    if (!options || !dp__care_wanted(options, call->item != NULL))
+    if (!call->wants_care)
         return 0;
     dp__care *care = malloc(sizeof *care);
     if (!care)

@@ -19,8 +19,6 @@ static const dp__engine *const engines[] = {
 
 enum { ENGINES = sizeof engines / sizeof engines[0] };
 
-_Thread_local dp__context dp__here;
-
 /* The one pool that nobody created; see src/README.md on global state. */
 static _Atomic(dp_pool *) default_pool;
 
@@ -230,7 +228,7 @@ int dp_pool_resize(dp_pool *pool, int workers)
         return code;
     if (dp__load_acquire(&pool->closed))
         return DP_ECLOSED;
-    return pool->engine->resize(pool->state, count);
+    return pool->engine->resize ? pool->engine->resize(pool->state, count) : DP_ENOTSUP;
 }
 
 int dp_pool_workers(dp_pool *pool)
@@ -262,27 +260,40 @@ int dp_pool_stats(dp_pool *pool, dp_stats *stats)
 
 void *dp_worker_local(dp_pool *pool)
 {
-    return pool ? pool->engine->local(pool->state) : NULL;
+    return pool && pool->engine->local ? pool->engine->local(pool->state) : NULL;
+}
+
+/* The calling thread may be inside pools of several engines. */
+static void tell_blocking(int begin)
+{
+    for (int i = 0; i < ENGINES; i++)
+        if (engines[i]->blocking)
+            engines[i]->blocking(begin);
 }
 
 void dp_blocking_begin(void)
 {
-    for (int i = 0; i < ENGINES; i++)
-        engines[i]->blocking(1);
+    tell_blocking(1);
 }
 
 void dp_blocking_end(void)
 {
-    for (int i = 0; i < ENGINES; i++)
-        engines[i]->blocking(0);
+    tell_blocking(0);
 }
 
+/* From the item outwards: what ends a call ends the calls inside it. */
 int dp_cancelled(void)
 {
     const dp__context *here = &dp__here;
-    return (here->batch && dp__load_relaxed(&here->batch->stop)) ||
-           (here->halt && dp__load_relaxed(here->halt)) ||
-           (here->item && dp__item_is_over(here->item));
+    const dp__item *item = here->item;
+    if (here->halt && dp__load_relaxed(here->halt))
+        return 1;
+    for (const dp__batch *batch = here->batch; batch; batch = batch->outer) {
+        if (dp__load_relaxed(&batch->stop) || (item && dp__item_is_over(item)))
+            return 1;
+        item = batch->outer_item;
+    }
+    return 0;
 }
 
 int dp_lane(void)

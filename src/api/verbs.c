@@ -30,10 +30,11 @@ dp__call dp__new_call(void (*range)(dp__batch *, size_t, size_t), int (*item)(dp
 int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
     dp__care care;
-    if (options && dp__care_wanted(options, call->item != NULL))
+    if (call->wants_care)
         dp__care_begin(&care, call, options);
     dp__call_clear_status(call);
     call->batch.outer = dp__here.batch;
+    call->batch.outer_item = dp__here.item;
     int code = pool->engine->run(pool->state, &call->batch);
     if (code) {
         call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};

@@ -43,32 +43,33 @@ static _Thread_local presence *present;
 
 /* ---- Registration ---- */
 
-static dp_executor registered[DP_MAX_EXECUTORS];
-static _Atomic(uint32_t) count; /* Release: the entries below it are complete. */
-static dp__lock registering;
+/* Without a lock, which a forked child might find held. */
+static struct {
+    dp_executor how;
+    _Atomic(uint32_t) is_known; /* Release: `how` is complete. */
+} registered[DP_MAX_EXECUTORS];
+static _Atomic(uint32_t) reserved; /* Entries; relaxed, since it carries no data. */
 
 int dp_engine_register(const dp_executor *how, dp_engine *engine)
 {
     if (!how || !how->spawn || !engine)
         return DP_EINVAL;
-    int code = DP_ENOMEM;
-    dp__lock_acquire(&registering);
-    uint32_t index = dp__load_relaxed(&count);
-    if (index < DP_MAX_EXECUTORS) {
-        registered[index] = *how;
-        dp__store_release(&count, index + 1);
-        *engine = (dp_engine)(DP_ENGINE_REGISTERED + index);
-        code = 0;
-    }
-    dp__lock_release(&registering);
-    return code;
+    uint32_t index = dp__load_relaxed(&reserved);
+    do
+        if (index == DP_MAX_EXECUTORS)
+            return DP_ENOMEM;
+    while (!dp__cas_relaxed(&reserved, &index, index + 1));
+    registered[index].how = *how;
+    dp__store_release(&registered[index].is_known, 1);
+    *engine = (dp_engine)(DP_ENGINE_REGISTERED + index);
+    return 0;
 }
 
 int dp__executor_is_known(dp_engine engine)
 {
     /* Acquire: pairs with the release above. */
-    return engine >= DP_ENGINE_REGISTERED &&
-           (uint32_t)(engine - DP_ENGINE_REGISTERED) < dp__load_acquire(&count);
+    return engine >= DP_ENGINE_REGISTERED && engine < DP_ENGINE_REGISTERED + DP_MAX_EXECUTORS &&
+           dp__load_acquire(&registered[engine - DP_ENGINE_REGISTERED].is_known);
 }
 
 /* ---- Beginning and end of what runs ---- */
@@ -144,7 +145,7 @@ typedef struct loop {
 
 static int must_stop(const executor *self, dp__batch *batch)
 {
-    return dp__load_relaxed(&batch->stop) || dp__load_relaxed(&self->cancelling);
+    return dp__batch_is_stopped(batch) || dp__load_relaxed(&self->cancelling);
 }
 
 /* Takes and runs blocks until none is left. Only numbers are exchanged: relaxed. */
@@ -227,18 +228,8 @@ static loop *open_loop(executor *self, dp__batch *batch)
 
 static void run_alone(executor *self, dp__batch *batch)
 {
-    dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &self->cancelling, 0, NULL};
-    size_t done = 0, step = batch->chunk ? batch->chunk : batch->n;
-    while (done < batch->n && !must_stop(self, batch)) {
-        size_t end = batch->n - done < step ? batch->n : done + step;
-        batch->range(batch, done, end);
-        done = end;
-    }
-    if (done < batch->n)
-        dp__store_relaxed(&batch->skipped, 1);
-    dp__fetch_add_relaxed(&self->items, done);
-    dp__here = saved;
+    size_t step = batch->chunk ? batch->chunk : batch->n;
+    dp__fetch_add_relaxed(&self->items, dp__batch_run_alone(batch, &self->cancelling, 0, step));
 }
 
 static void run_batch(executor *self, dp__batch *batch)
@@ -365,10 +356,7 @@ static int is_inside(const dp__job *job)
     for (const presence *p = present; p; p = p->outer)
         if (p->job == job)
             return 1;
-    for (const dp__batch *batch = dp__here.batch; batch; batch = batch->outer)
-        if (batch == job->batch)
-            return 1;
-    return 0;
+    return dp__batch_is_around(job->batch);
 }
 
 static int run_pending(void *state, dp__job *job)
@@ -414,7 +402,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
     *state = self;
     if (!self)
         return DP_ENOMEM;
-    self->how = registered[options->engine - DP_ENGINE_REGISTERED];
+    self->how = registered[options->engine - DP_ENGINE_REGISTERED].how;
     self->theirs = self->how.context;
     self->workers = workers;
     self->generation = dp__fork_generation();
@@ -435,12 +423,6 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
     if (code)
         free(self);
     return code;
-}
-
-static int resize(void *state, unsigned workers)
-{
-    (void)state, (void)workers;
-    return DP_ENOTSUP;
 }
 
 static void close_engine(void *state)
@@ -511,12 +493,6 @@ static void stats(void *state, dp_stats *out)
     out->workers = self->workers;
 }
 
-static void *local(void *state)
-{
-    (void)state;
-    return NULL;
-}
-
 static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame, int even_closed)
 {
     executor *self = state;
@@ -529,11 +505,6 @@ static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *fra
     return code;
 }
 
-static void blocking(int begin)
-{
-    (void)begin;
-}
-
 const dp__engine dp__engine_executor = {
     .name = "executor",
     .start = start,
@@ -542,7 +513,6 @@ const dp__engine dp__engine_executor = {
     .help = help,
     .run_pending = run_pending,
     .cancel = cancel,
-    .resize = resize,
     .close = close_engine,
     .inside = inside,
     .stop = stop,
@@ -553,7 +523,5 @@ const dp__engine dp__engine_executor = {
     .workers = workers_of,
     .lanes = workers_of,
     .stats = stats,
-    .local = local,
     .task_run = task_run,
-    .blocking = blocking,
 };

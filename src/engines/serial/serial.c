@@ -142,19 +142,9 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
 
 static void run_items(serial *engine, dp__batch *batch)
 {
-    dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &engine->cancelling, 0, NULL};
-    size_t done = 0, step = batch->chunk ? batch->chunk : batch->n / 64 + 1;
-    while (done < batch->n && !dp__load_relaxed(&batch->stop) &&
-           !dp__load_relaxed(&engine->cancelling)) {
-        size_t end = batch->n - done < step ? batch->n : done + step;
-        batch->range(batch, done, end);
-        done = end;
-    }
-    if (done < batch->n)
-        dp__store_relaxed(&batch->skipped, 1);
+    size_t step = batch->chunk ? batch->chunk : batch->n / 64 + 1;
+    size_t done = dp__batch_run_alone(batch, &engine->cancelling, 0, step);
     dp__fetch_add_relaxed(&engine->items, done);
-    dp__here = saved;
 }
 
 static int run(void *state, dp__batch *batch)
@@ -195,10 +185,7 @@ static int submit(void *state, dp__job *job)
 static int help(void *state, dp__job *job, int64_t deadline)
 {
     (void)state, (void)deadline;
-    for (const dp__batch *batch = dp__here.batch; batch; batch = batch->outer)
-        if (batch == job->batch)
-            return DP_EDEADLOCK;
-    return 1;
+    return dp__batch_is_around(job->batch) ? DP_EDEADLOCK : 1;
 }
 
 static int run_pending(void *state, dp__job *job)
@@ -210,12 +197,6 @@ static int run_pending(void *state, dp__job *job)
 static void cancel(void *state)
 {
     (void)state;
-}
-
-static int resize(void *state, unsigned workers)
-{
-    (void)state, (void)workers;
-    return DP_ENOTSUP;
 }
 
 static void close_engine(void *state)
@@ -328,11 +309,6 @@ static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *fra
     return code;
 }
 
-static void blocking(int begin)
-{
-    (void)begin;
-}
-
 const dp__engine dp__engine_serial = {
     .name = "serial",
     .runs_at_once = 1,
@@ -342,7 +318,6 @@ const dp__engine dp__engine_serial = {
     .help = help,
     .run_pending = run_pending,
     .cancel = cancel,
-    .resize = resize,
     .close = close_engine,
     .inside = inside,
     .stop = stop,
@@ -355,5 +330,4 @@ const dp__engine dp__engine_serial = {
     .stats = stats,
     .local = local,
     .task_run = task_run,
-    .blocking = blocking,
 };

@@ -174,10 +174,7 @@ int dp__inject_is_inside(const dp__job *job)
         if (p->job == job)
             return 1;
     /* Or as one of several in a loop of the job, or in a loop inside that. */
-    for (const dp__batch *batch = dp__here.batch; batch; batch = batch->outer)
-        if (batch == job->batch)
-            return 1;
-    return 0;
+    return dp__batch_is_around(job->batch);
 }
 
 int dp__inject_wait(dp__worker *self, dp__job *job)

@@ -242,20 +242,8 @@ static int worth_waking(dp__worker *self, double ticks)
 
 size_t dp__loop_run_alone(dp__team *team, dp__batch *batch, size_t first)
 {
-    size_t begin = first;
-    dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &team->cancelling, 0, NULL};
     size_t step = batch->chunk ? batch->chunk : (batch->n - first) / 64 + 1;
-    while (first < batch->n && !dp__load_relaxed(&batch->stop) &&
-           !dp__load_relaxed(&team->cancelling)) {
-        size_t end = batch->n - first < step ? batch->n : first + step;
-        batch->range(batch, first, end);
-        first = end;
-    }
-    if (first < batch->n)
-        dp__store_relaxed(&batch->skipped, 1);
-    dp__here = saved;
-    return first - begin;
+    return dp__batch_run_alone(batch, &team->cancelling, first, step);
 }
 
 static void open_and_run(dp__worker *self, dp__loop *loop, int wake)

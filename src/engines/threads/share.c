@@ -45,7 +45,7 @@ static uint32_t cut_near(uint64_t place, uint64_t length)
 
 static int must_stop(dp__loop *loop)
 {
-    return dp__load_relaxed(&loop->batch->stop) || dp__load_relaxed(&loop->owner->team->cancelling);
+    return dp__batch_is_stopped(loop->batch) || dp__load_relaxed(&loop->owner->team->cancelling);
 }
 
 /* How many units the next block should have, of `left` in the slice. */
