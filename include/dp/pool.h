@@ -436,10 +436,12 @@ DP_API int dp_sleep(double seconds);
 
 /**
  * Whether the call that the current task belongs to has been cancelled or has already failed under
- * #DP_ERRORS_STOP, or its time is over: dp_options::deadline or dp_options::run_timeout. A long
- * task should look now and then and return #DP_ECANCELLED early, which then counts as cancelled and
- * not as a failure. 0 outside a task, and in a forked task that another worker has taken over: it
- * belongs to no call there, so hand it a flag of your own.
+ * #DP_ERRORS_STOP, or its time is over: dp_options::deadline or dp_options::run_timeout; or the
+ * same is true of a call around it: one whose item made this one and waits for it. A long task
+ * should look now and then and return #DP_ECANCELLED early, which then counts as cancelled and not
+ * as a failure. 0 outside a task, and in a forked task that another worker has taken over: it
+ * belongs to no call there, so hand it a flag of your own. A call that an item made is itself
+ * handed out no further when the one around it is stopped, and returns #DP_ECANCELLED.
  */
 DP_API int dp_cancelled(void);
 

@@ -79,6 +79,7 @@ DP_TEST(cancel, pending_work_may_be_released_at_once)
 /* Work that goes on until it sees that it should stop. */
 typedef struct stubborn {
     dp_pool *pool;
+    size_t items; /* Of a nested loop. */
     counter begun;
     atomic_int ended;
     atomic_int saw_it;
@@ -441,7 +442,7 @@ static int loop_inside(void *out, const void *in, void *context)
     stubborn *s = context;
     dp_options options = {.chunk = 1};
     (void)out, (void)in;
-    return dp_pool_for(s->pool, run_until_cancelled, s, 0, 2, &options);
+    return dp_pool_for(s->pool, run_until_cancelled, s, 0, s->items, &options);
 }
 
 DP_TEST(cancel, terminate_reaches_nested_loops)
@@ -449,7 +450,7 @@ DP_TEST(cancel, terminate_reaches_nested_loops)
     if (is_serial())
         cr_skip_test("needs two items at once");
     dp_pool *pool = new_pool(2);
-    stubborn s = {.pool = pool, .begun = COUNTER_INIT};
+    stubborn s = {.pool = pool, .items = 2, .begun = COUNTER_INIT};
     dp_future *future;
     dp_options options = {.context = &s};
     EXPECT(0, dp_pool_apply_async(pool, loop_inside, NULL, 0, NULL, 0, &options, &future));
@@ -457,5 +458,84 @@ DP_TEST(cancel, terminate_reaches_nested_loops)
     EXPECT(0, dp_pool_terminate(pool));
     cr_assert_eq(atomic_load(&s.saw_it), 2, "%d of 2 items saw it", atomic_load(&s.saw_it));
     dp_future_release(future);
+    end_pool(pool);
+}
+
+/* A call around loop_inside(), which it makes an item of. */
+static int loop_inside_again(void *out, const void *in, void *context)
+{
+    stubborn *s = context;
+    int code = loop_inside(out, in, context);
+    atomic_fetch_add(&s->ended, code == DP_ECANCELLED ? 100 : 1000);
+    return code;
+}
+
+DP_TEST(cancel, reaches_nested_loops_and_starts_no_more_of_them)
+{
+    enum { ITEMS = 1000 };
+    if (is_serial())
+        cr_skip_test("the serial engine finishes a future before anybody sees it");
+    dp_pool *pool = new_pool(2);
+    stubborn s = {.pool = pool, .items = ITEMS, .begun = COUNTER_INIT};
+    dp_future *future;
+    dp_options options = {.context = &s};
+    EXPECT(0, dp_pool_apply_async(pool, loop_inside_again, NULL, 0, NULL, 0, &options, &future));
+    counter_wait(&s.begun, 1);
+    EXPECT(DP_EBUSY, dp_future_cancel(future));
+    EXPECT(DP_ECANCELLED, dp_future_get(future, NULL, 0));
+    dp_future_release(future);
+    end_pool(pool);
+    int begun = counter_get(&s.begun);
+    cr_assert(begun <= 2, "%d items of the inner loop were begun", begun);
+    cr_assert_eq(atomic_load(&s.saw_it), begun);
+    cr_assert_eq(atomic_load(&s.ended), 100 + begun);
+}
+
+static int sleep_for_ever(void *out, const void *in, void *context)
+{
+    (void)out, (void)in;
+    int code = dp_sleep(DP_FOREVER);
+    atomic_fetch_add((atomic_int *)context, code == DP_ECANCELLED);
+    return code;
+}
+
+typedef struct sleepers {
+    dp_pool *pool;
+    atomic_int woken;
+    int codes[2]; /* Of the call in the middle, and of the one inside. */
+} sleepers;
+
+static int sleep_inside(void *out, const void *in, void *context)
+{
+    sleepers *s = context;
+    dp_options options = {.context = &s->woken};
+    (void)out, (void)in;
+    return s->codes[1] = dp_pool_map(s->pool, sleep_for_ever, NULL, 0, NULL, 0, 3, &options);
+}
+
+static int sleep_inside_inside(void *out, const void *in, void *context)
+{
+    sleepers *s = context;
+    dp_options options = {.context = s};
+    (void)out, (void)in;
+    return s->codes[0] = dp_pool_apply(s->pool, sleep_inside, NULL, 0, NULL, 0, &options);
+}
+
+DP_TEST(cancel, time_limits_reach_nested_calls)
+{
+    dp_pool *pool = new_pool(2);
+    for (int limit = 0; limit < 2; limit++) {
+        sleepers s = {.pool = pool};
+        dp_error error;
+        dp_options options = {.context = &s,
+                              .deadline = limit == 0 ? 0.02 : 0,
+                              .run_timeout = limit == 1 ? 0.02 : 0,
+                              .error = &error};
+        EXPECT(limit == 0 ? DP_ETIMEDOUT : DP_ETASK,
+               dp_pool_apply(pool, sleep_inside_inside, NULL, 0, NULL, 0, &options));
+        cr_assert_eq(error.task_code, limit == 0 ? 0 : DP_ETIMEDOUT);
+        cr_assert(s.codes[0] == DP_ECANCELLED && s.codes[1] == DP_ECANCELLED);
+        cr_assert(atomic_load(&s.woken) >= 1);
+    }
     end_pool(pool);
 }
