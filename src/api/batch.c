@@ -8,7 +8,7 @@ size_t dp__batch_run_alone(dp__batch *batch, const _Atomic(uint32_t) *halt, size
 {
     size_t begin = first;
     dp__context saved = dp__here;
-    dp__here = (dp__context){batch, halt, 0, NULL};
+    dp__here = (dp__context){.batch = batch, .halt = halt};
     while (first < batch->n && !dp__batch_is_stopped(batch) && !dp__load_relaxed(halt)) {
         size_t end = batch->n - first < step ? batch->n : first + step;
         batch->range(batch, first, end);

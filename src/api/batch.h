@@ -39,6 +39,7 @@ struct dp__batch {
        dp__context. Or NULL. */
     const dp__batch *outer;
     const struct dp__item *outer_item;
+    int is_apart; /* A callback made it; see dp__context. */
 
     /* Set, relaxed, by whoever leaves an item unrun; read when all ranges have returned. */
     _Atomic(uint32_t) skipped;
@@ -97,9 +98,24 @@ typedef struct dp__context {
     const _Atomic(uint32_t) *halt; /* The engine's own stop flag, or NULL. */
     int lane;
     const struct dp__item *item; /* What the front notes of the item, or NULL; see care.h. */
+    int is_apart; /* It is in a callback or hook: on this thread inside `batch`, and so must not
+                     wait for that, but its end is not theirs. */
 } dp__context;
 
 extern _Thread_local dp__context dp__here;
+
+/* Around a callback or hook of the user. */
+static inline int dp__apart_begin(void)
+{
+    int before = dp__here.is_apart;
+    dp__here.is_apart = 1;
+    return before;
+}
+
+static inline void dp__apart_end(int before)
+{
+    dp__here.is_apart = before;
+}
 
 /* Whether the calling thread runs an item of the batch, or of a call inside one. */
 static inline int dp__batch_is_around(const dp__batch *wanted)
@@ -114,10 +130,9 @@ static inline int dp__batch_is_around(const dp__batch *wanted)
    was. */
 static inline int dp__batch_is_stopped(const dp__batch *batch)
 {
-    do
+    for (; batch; batch = batch->is_apart ? NULL : batch->outer)
         if (dp__load_relaxed(&batch->stop))
             return 1;
-    while ((batch = batch->outer));
     return 0;
 }
 

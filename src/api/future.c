@@ -128,6 +128,13 @@ static dp__callback *pop_callback(dp_future *future)
     return first;
 }
 
+static void call_back(dp_done_fn f, dp_future *future, void *context)
+{
+    int apart = dp__apart_begin();
+    f(future, context);
+    dp__apart_end(apart);
+}
+
 /* Runs a callback that is no listener. */
 static void run_callback(dp_future *future, dp__callback *callback, dp__ended *ended)
 {
@@ -139,7 +146,7 @@ static void run_callback(dp_future *future, dp__callback *callback, dp__ended *e
     } else {
         /* One that is kept may be gone as soon as it was called. */
         int is_kept = callback->kind == DP__CALLBACK_KEPT;
-        f(future, context);
+        call_back(f, future, context);
         if (!is_kept)
             free(callback);
     }
@@ -536,7 +543,7 @@ int dp_future_on_done(dp_future *future, dp_done_fn f, void *context)
     dp__store_relaxed(&future->asked, 1);
     if (!dp__future_listen(future, callback)) {
         free(callback);
-        f(future, context);
+        call_back(f, future, context);
     }
     return 0;
 }

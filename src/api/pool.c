@@ -166,10 +166,11 @@ int dp_pool_join(dp_pool *pool, double seconds)
         return DP_EINVAL;
     if (code)
         return code;
-    if (!dp__load_acquire(&pool->closed))
-        return DP_EBUSY;
+    /* First: a worker may end, and call from its worker_fini, a moment before `closed` is set. */
     if (pool->engine->inside(pool->state))
         return DP_EDEADLOCK;
+    if (!dp__load_acquire(&pool->closed))
+        return DP_EBUSY;
     return pool->engine->stop(pool->state, DP__STOP_DRAIN, dp__deadline(ns));
 }
 
@@ -286,12 +287,14 @@ int dp_cancelled(void)
 {
     const dp__context *here = &dp__here;
     const dp__item *item = here->item;
+    const dp__batch *batch = here->is_apart ? NULL : here->batch;
     if (here->halt && dp__load_relaxed(here->halt))
         return 1;
-    for (const dp__batch *batch = here->batch; batch; batch = batch->outer) {
+    while (batch) {
         if (dp__load_relaxed(&batch->stop) || (item && dp__item_is_over(item)))
             return 1;
         item = batch->outer_item;
+        batch = batch->is_apart ? NULL : batch->outer;
     }
     return 0;
 }

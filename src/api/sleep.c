@@ -28,7 +28,7 @@ int dp_sleep(double seconds)
     if (ns < 0)
         return DP_EINVAL;
     int64_t end = dp__deadline(ns);
-    _Atomic(uint32_t) *stop = dp__here.batch ? &dp__here.batch->stop : &never;
+    _Atomic(uint32_t) *stop = dp__here.batch && !dp__here.is_apart ? &dp__here.batch->stop : &never;
     int cancelled = 0;
     dp_blocking_begin();
     while (!(cancelled = dp_cancelled()) && dp__now_ns() < end)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dp/unobserved.h"
 
+#include "batch.h"
 #include "fork_guard.h"
 #include "platform/lock.h"
 #include "unobserved.h"
@@ -21,8 +22,11 @@ void dp__unobserved(const dp_error *error)
     dp_unobserved_fn f = hook;
     void *context = hook_context;
     dp__lock_release(&lock);
-    if (f)
+    if (f) {
+        int apart = dp__apart_begin();
         f(&copy, context);
+        dp__apart_end(apart);
+    }
 }
 
 int dp_on_unobserved_error(dp_unobserved_fn f, void *context)

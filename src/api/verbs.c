@@ -35,6 +35,7 @@ int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
     dp__call_clear_status(call);
     call->batch.outer = dp__here.batch;
     call->batch.outer_item = dp__here.item;
+    call->batch.is_apart = dp__here.is_apart;
     int code = pool->engine->run(pool->state, &call->batch);
     if (code) {
         call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};

@@ -539,3 +539,50 @@ DP_TEST(cancel, time_limits_reach_nested_calls)
     }
     end_pool(pool);
 }
+
+/* ---- Callbacks ---- */
+
+typedef struct curious {
+    dp_pool *pool;
+    atomic_int runs;
+    int was_cancelled, code, sleep;
+} curious;
+
+static void use_pool(dp_future *future, void *context)
+{
+    curious *c = context;
+    dp_options options = {.context = &c->runs};
+    (void)future;
+    c->was_cancelled = dp_cancelled();
+    c->code = dp_pool_map(c->pool, count_run, NULL, 0, NULL, 0, 1000, &options);
+    c->sleep = dp_sleep(0.001);
+}
+
+static int fail_behind_gate(void *out, const void *in, void *context)
+{
+    (void)out, (void)in;
+    counter_wait(context, 1);
+    return 5;
+}
+
+/* They run where the call has just been stopped, and are no part of it. */
+DP_TEST(cancel, does_not_reach_callbacks)
+{
+    counter gate = COUNTER_INIT;
+    dp_pool *pool = new_pool(2);
+    curious c = {.pool = pool, .was_cancelled = -1, .code = 1, .sleep = 1};
+    dp_options options = {.context = &gate};
+    dp_future *future;
+    if (is_serial())
+        counter_add(&gate, 1); /* The future is finished when we get it. */
+    EXPECT(0, dp_pool_map_async(pool, fail_behind_gate, NULL, 0, NULL, 0, 1, &options, &future));
+    EXPECT(0, dp_future_on_done(future, use_pool, &c));
+    counter_add(&gate, 1);
+    EXPECT(DP_ETASK, dp_future_get(future, NULL, 0));
+    end_pool(pool);
+    dp_future_release(future);
+    cr_assert_eq(c.was_cancelled, 0);
+    EXPECT(0, c.code);
+    cr_assert_eq(atomic_load(&c.runs), 1000);
+    EXPECT(0, c.sleep);
+}

@@ -153,7 +153,7 @@ static void take_part(loop *shared, int lane)
 {
     dp__batch *batch = shared->batch;
     dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &shared->engine->cancelling, lane, NULL};
+    dp__here = (dp__context){.batch = batch, .halt = &shared->engine->cancelling, .lane = lane};
     for (;;) {
         uint64_t taken = dp__fetch_add_relaxed(&shared->next, 1);
         if (taken >= shared->blocks)

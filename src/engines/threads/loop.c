@@ -253,7 +253,7 @@ static void open_and_run(dp__worker *self, dp__loop *loop, int wake)
     dp__context saved = dp__here;
     self->loop_depth = depth + 1;
     dp__share my = {.loop = loop, .lane = (uint32_t)take_lane(loop, self), .ticks = loop->ticks};
-    dp__here = (dp__context){loop->batch, &team->cancelling, (int)my.lane, NULL};
+    dp__here = (dp__context){.batch = loop->batch, .halt = &team->cancelling, .lane = (int)my.lane};
 
     /* Release: everything about the loop, for those who pass the gate. */
     uint64_t gate = dp__load_relaxed(&loop->gate);
@@ -322,7 +322,7 @@ size_t dp__loop_run_short(dp__team *team, dp__batch *batch)
     /* The cost may have changed since, so the clock is looked at after every eighth of the
        items; a loop that turns out to be long is shared from there on. */
     dp__context saved = dp__here;
-    dp__here = (dp__context){batch, &team->cancelling, 0, NULL};
+    dp__here = (dp__context){.batch = batch, .halt = &team->cancelling};
     dp__mark here = {team, dp__marks};
     dp__marks = &here;
     size_t done = 0, step = (batch->n - 1) / QUIET_PART + 1;

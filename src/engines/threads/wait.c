@@ -21,10 +21,7 @@ void dp__foreign_begin(dp__worker *self, dp__foreign *saved, dp__batch *batch)
     saved->loop_floor = dp__load_relaxed(&self->loop_floor);
     saved->slot_floor = dp__load_relaxed(&self->slot_floor);
     saved->busy = dp__load_relaxed(&self->busy);
-    dp__here.batch = batch;
-    dp__here.halt = &self->team->cancelling;
-    dp__here.lane = 0;
-    dp__here.item = NULL;
+    dp__here = (dp__context){.batch = batch, .halt = &self->team->cancelling};
     dp__store_relaxed(&self->loop_floor, self->loop_depth);
     dp__store_relaxed(&self->slot_floor, dp__deque_head_index(self));
     /* What a frame beneath waits for is no part of this work. That wait puts its note back. */
