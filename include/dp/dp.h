@@ -9,6 +9,7 @@
 
 #include <dp/allreduce.h>
 #include <dp/base.h>
+#include <dp/config.h>
 #include <dp/cpu.h>
 #include <dp/engine.h>
 #include <dp/error.h>

@@ -18,10 +18,11 @@
  * It is read when there is something to tell for the first time, and again after a hook was taken
  * away. dp_on_message() asks for them at another place.
  *
- * Two more variables choose what the default pool is, each time it is made: DP_ENGINE, which may be
- * `threads` or `serial`, and DP_PIN, which may be `auto`, `none`, `compact` or `scatter`.
- * DP_NUM_WORKERS is told of in cpu.h. What makes no sense is ignored, and so is a pinning that this
- * system does not support; with DP_VERBOSE that is told.
+ * Two more variables choose for pools that leave it open, the default pool among them: DP_ENGINE,
+ * which may be `auto`, `threads` or `serial`, and DP_PIN, which may be `auto`, `none`, `compact` or
+ * `scatter`. DP_NUM_WORKERS is told of in cpu.h, and what comes before the environment in config.h.
+ * What makes no sense is ignored, and so is a pinning that this system does not support; with
+ * DP_VERBOSE that is told.
  */
 
 #include <dp/base.h>

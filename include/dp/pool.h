@@ -51,11 +51,26 @@ typedef struct dp_future dp_future;
 
 /** What runs the work. The verbs are the same on each. */
 typedef enum dp_engine {
-    DP_ENGINE_THREADS = 0,      /**< Work-stealing threads in this process. */
-    DP_ENGINE_SERIAL = 1,       /**< The calling thread alone, in index order; for debugging. */
+    DP_ENGINE_AUTO = 0,         /**< What was chosen from outside, see config.h, else threads. */
+    DP_ENGINE_THREADS = 1,      /**< Work-stealing threads in this process. */
+    DP_ENGINE_SERIAL = 2,       /**< The calling thread alone, in index order; for debugging. */
+    DP_ENGINE_PROCESSES = 3,    /**< Not there yet: #DP_ENOTSUP. */
     DP_ENGINE_REGISTERED = 256, /**< The first of those that dp_engine_register() gives out. */
     DP_ENGINE_LAST = 511        /**< No engine has a larger number. */
 } dp_engine;
+
+/** What the maker of a pool would like. A hint, which any choice from outside overrules. */
+typedef enum dp_prefer {
+    DP_PREFER_NOTHING = 0,  /**< The default of the library. */
+    DP_PREFER_THREADS = 1,  /**< Tasks are short, or share much. */
+    DP_PREFER_PROCESSES = 2 /**< Tasks may crash, or call what is not thread-safe. */
+} dp_prefer;
+
+/** What the maker of a pool cannot do without. A choice from outside that lacks it gives way. */
+typedef enum dp_require {
+    DP_REQUIRE_NOTHING = 0,
+    DP_REQUIRE_SHARED_MEMORY = 1 /**< Tasks read and write the memory of the program. */
+} dp_require;
 
 /**
  * Begins a worker, on its thread; see worker.h.
@@ -75,7 +90,7 @@ typedef void (*dp_local_fini_fn)(void *context, void *local);
 
 /** How a pool is made. Zero-initialise, then set what should differ. */
 typedef struct dp_pool_options {
-    dp_engine engine;  /**< Default #DP_ENGINE_THREADS. */
+    dp_engine engine;  /**< Default #DP_ENGINE_AUTO. */
     int workers;       /**< How many run at once. 0 or -1: dp_cpu_count(); -2: one fewer, -3: two
                             fewer, and so on, at least 1. Positive: that many, CPUs or not. */
     dp_pin pin;        /**< Where workers are bound. Default #DP_PIN_AUTO. */
@@ -92,6 +107,8 @@ typedef struct dp_pool_options {
                                       use inside a task: see worker.h. 0: the worker's share of
                                       the CPUs; -1: as they like; positive: that many. */
     dp_local_fini_fn local_fini; /**< Ends the memory of dp_worker_local(). NULL: nothing to do. */
+    dp_prefer prefer;   /**< With #DP_ENGINE_AUTO: the engine, unless one is chosen from outside. */
+    dp_require require; /**< What the engine must have; #DP_EINVAL if `engine` says otherwise. */
 } dp_pool_options;
 
 /** What a call does when an item fails, that is, when its function returns non-zero. */
@@ -225,8 +242,8 @@ DP_API int dp_pool_close(dp_pool *pool);
  *
  * @param pool     A closed pool.
  * @param seconds  0 only looks; #DP_FOREVER waits without limit; negative or NaN is #DP_EINVAL.
- * @return 0; #DP_EBUSY if the pool is not closed; #DP_ETIMEDOUT; #DP_EDEADLOCK when called from a
- *         task or callback of the pool; #DP_EFORKED; #DP_EINVAL.
+ * @return 0; #DP_EDEADLOCK when called from a task, callback or hook of the pool; #DP_EBUSY if the
+ *         pool is not closed; #DP_ETIMEDOUT; #DP_EFORKED; #DP_EINVAL.
  */
 DP_API int dp_pool_join(dp_pool *pool, double seconds);
 

@@ -19,6 +19,7 @@ struct dp__job;
 enum { DP__PRIORITIES = DP_PRIORITY_HIGH - DP_PRIORITY_LOW + 1 };
 
 typedef struct dp__batch dp__batch;
+typedef struct dp__config dp__config; /* See config.h. */
 struct dp__batch {
     /* Runs the items begin <= i < end. Called concurrently for disjoint ranges. Items that fail are
        the front's business; the engine only looks at dp__batch_is_stopped() between
@@ -40,6 +41,8 @@ struct dp__batch {
     const dp__batch *outer;
     const struct dp__item *outer_item;
     int is_apart; /* A callback made it; see dp__context. */
+
+    dp__config *config; /* In force where the call was made, or NULL. */
 
     /* Set, relaxed, by whoever leaves an item unrun; read when all ranges have returned. */
     _Atomic(uint32_t) skipped;
@@ -100,9 +103,20 @@ typedef struct dp__context {
     const struct dp__item *item; /* What the front notes of the item, or NULL; see care.h. */
     int is_apart; /* It is in a callback or hook: on this thread inside `batch`, and so must not
                      wait for that, but its end is not theirs. */
+    dp__config *pushed; /* The top of what was pushed in this task, or on a thread outside. */
+    dp__config *config; /* In force without either, or NULL. */
 } dp__context;
 
 extern _Thread_local dp__context dp__here;
+
+/* The configuration in force on the calling thread, or NULL. */
+static inline dp__config *dp__config_here(void)
+{
+    const dp__context *here = &dp__here;
+    if (here->pushed)
+        return here->pushed;
+    return here->batch ? here->batch->config : here->config;
+}
 
 /* Around a callback or hook of the user. */
 static inline int dp__apart_begin(void)

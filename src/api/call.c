@@ -134,6 +134,7 @@ int dp__call_options(dp__call *call, const dp_options *options)
     call->status = options->status;
     call->wants_care = wants_care;
     call->context = options->context;
+    call->batch.config = dp__config_here();
     call->error.item = DP_NO_ITEM;
     return 0;
 }

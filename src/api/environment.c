@@ -8,9 +8,9 @@
 #include "platform/message.h"
 
 static const char *const engine_names[] = {
-    [DP_ENGINE_THREADS] = "threads",
-    [DP_ENGINE_SERIAL] = "serial",
-    NULL,
+    [DP_ENGINE_AUTO] = "auto",        [DP_ENGINE_THREADS] = "threads",
+    [DP_ENGINE_SERIAL] = "serial",    [DP_ENGINE_PROCESSES] = "processes",
+    [DP_ENGINE_PROCESSES + 1] = NULL,
 };
 
 static const char *const pin_names[] = {
@@ -21,23 +21,27 @@ static const char *const pin_names[] = {
     NULL,
 };
 
-/* Which of the names a variable has; `otherwise` when it is unset, empty, or makes no sense. */
-static int choice(const char *variable, const char *const *names, int otherwise)
+/* Which of the names a variable has; 0 when it is unset, empty, or makes no sense. */
+static int choice(const char *variable, const char *const *names)
 {
     const char *text = getenv(variable);
     if (!text || !*text)
-        return otherwise;
+        return 0;
     for (int i = 0; names[i]; i++)
         if (strcmp(text, names[i]) == 0)
             return i;
     dp__message(1, "%s is ignored: there is no \"%.40s\"", variable, text);
-    return otherwise;
+    return 0;
 }
 
-void dp__environment_options(dp_pool_options *options)
+dp_engine dp__environment_engine(void)
 {
-    options->engine = (dp_engine)choice("DP_ENGINE", engine_names, DP_ENGINE_THREADS);
-    options->pin = (dp_pin)choice("DP_PIN", pin_names, DP_PIN_AUTO);
+    return (dp_engine)choice("DP_ENGINE", engine_names);
+}
+
+dp_pin dp__environment_pin(void)
+{
+    return (dp_pin)choice("DP_PIN", pin_names);
 }
 
 void dp__environment_explain(const dp_pool_options *options, const char *engine, unsigned workers)

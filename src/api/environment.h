@@ -4,8 +4,9 @@
 
 #include "dp/pool.h"
 
-/* What DP_ENGINE and DP_PIN say about the default pool; what makes no sense is left as it is. */
-void dp__environment_options(dp_pool_options *options);
+/* What DP_ENGINE and DP_PIN ask for; AUTO when they are unset, empty or make no sense. */
+dp_engine dp__environment_engine(void);
+dp_pin dp__environment_pin(void);
 
 /* Tells, if anybody wants to know, which engine a new pool has, and how many workers and why. */
 void dp__environment_explain(const dp_pool_options *options, const char *engine, unsigned workers);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "future_internal.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
@@ -40,6 +41,15 @@ dp_future *dp_future_retain(dp_future *future)
     return future;
 }
 
+void dp__future_discard(dp_future *future)
+{
+    if (!future)
+        return;
+    dp__config_release(future->config);
+    free(future->call.care);
+    free(future);
+}
+
 void dp_future_release(dp_future *future)
 {
     /* Acquire and release: the one who frees sees the last writes of all who released. */
@@ -49,8 +59,7 @@ void dp_future_release(dp_future *future)
         if (dp__future_state(future) == DP_FUTURE_FAILED && !dp__load_relaxed(&future->asked))
             dp__unobserved(&future->call.error);
         future->engine->release(future->engine_state);
-        free(future->call.care);
-        free(future);
+        dp__future_discard(future);
     }
 }
 
@@ -81,6 +90,7 @@ int dp__future_renew(dp_future *future)
     if (dp__load_acquire(&future->references) != 1)
         return 0;
     future->engine->release(future->engine_state);
+    dp__config_release(future->config);
     prepare(future, future->engine, future->engine_state, future->generation);
     return 1;
 }
@@ -88,12 +98,13 @@ int dp__future_renew(dp_future *future)
 int dp__future_begin_care(dp_future *future, const dp_options *options)
 {
     dp__call *call = &future->call;
-    if (!call->wants_care)
-        return 0;
-    dp__care *care = malloc(sizeof *care);
-    if (!care)
-        return DP_ENOMEM;
-    dp__care_begin(care, call, options);
+    if (call->wants_care) {
+        dp__care *care = malloc(sizeof *care);
+        if (!care)
+            return DP_ENOMEM;
+        dp__care_begin(care, call, options);
+    }
+    future->config = dp__config_retain(call->batch.config);
     return 0;
 }
 
@@ -107,8 +118,7 @@ int dp__future_submit(dp_future *future, const dp_options *options, dp_future **
     if (code == 0) {
         *out = future;
     } else {
-        free(call->care);
-        free(future);
+        dp__future_discard(future);
     }
     return code;
 }

@@ -58,7 +58,8 @@ struct dp_future {
     dp__callback *callbacks, **last_callback;
     dp__then *then; /* In the payload, or NULL. */
 
-    void *result; /* Where dp_future_get() finds the result, or NULL. */
+    dp__config *config; /* A reference to that of the call, or NULL. */
+    void *result;       /* Where dp_future_get() finds the result, or NULL. */
     size_t result_size;
     dp__call call;
     _Alignas(16) char payload[]; /* Copies of what the caller passed by value. */
@@ -67,6 +68,9 @@ struct dp_future {
 /* A future for a call on this pool with room for a payload; one reference for the caller, one for
    the queue. NULL if memory is out. */
 dp_future *dp__future_create(dp_pool *pool, size_t payload);
+
+/* Frees a future that no engine has accepted. NULL is none. */
+void dp__future_discard(dp_future *future);
 
 /* Makes a finished future, whose call is to be filled in anew, as if it had just been created. 1,
    or 0 if somebody else still has a reference. */

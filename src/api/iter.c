@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "config.h"
 #include "iter_internal.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
@@ -168,6 +169,9 @@ static int prepare(dp_iter *it, dp__chunk *c)
     call->batch.key = (const void *)(uintptr_t)it->f;
     call->batch.priority = it->priority;
     call->context = c;
+    if (!c->future->config)
+        c->future->config = dp__config_retain(it->config);
+    call->batch.config = it->config;
     call->error.item = DP_NO_ITEM;
     dp__store_relaxed(&c->future->asked, 1); /* The iterator tells of failures itself. */
     c->callback = (dp__callback){chunk_done, c, NULL, &c->future->callbacks, DP__CALLBACK_KEPT};

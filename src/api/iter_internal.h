@@ -50,6 +50,7 @@ struct dp_iter {
     dp_map_fn f;
     dp_source source;
     void *context;
+    dp__config *config; /* A reference to what was in force when it was made, or NULL. */
     dp_error_policy on_error;
     dp_priority priority;
     int ordered;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config.h"
 #include "iter_internal.h"
 
 /* Lazy maps: how they are made and what they are made of. What they do is in iter.c. */
@@ -78,10 +79,11 @@ void dp__iter_free(dp_iter *it)
         if (it->chunks[i].is_accepted)
             dp_future_release(it->chunks[i].future);
         else
-            free(it->chunks[i].future);
+            dp__future_discard(it->chunks[i].future);
     }
     if (it->pool)
         dp__pool_release(it->pool);
+    dp__config_release(it->config);
     free(it->chunks);
     free(it->memory);
     free(it);
@@ -130,6 +132,7 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
     made->f = f;
     made->source = *source;
     made->context = options->context;
+    made->config = dp__config_retain(dp__config_here());
     made->on_error = options->on_error;
     made->priority = options->priority;
     made->ordered = ordered;

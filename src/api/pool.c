@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "care.h"
+#include "config.h"
 #include "dp/cpu.h"
 #include "dp/worker.h"
 #include "environment.h"
@@ -43,36 +44,10 @@ static const dp__engine *engine_of(dp_engine engine)
     return dp__executor_is_known(engine) ? &dp__engine_executor : NULL;
 }
 
-static int check_options(const dp_pool_options *options)
+/* Makes a pool with options of which nothing is open any more. */
+static int start(dp_pool **pool, const dp_pool_options *options)
 {
-    if (!engine_of(options->engine) || options->spares > DP_MAX_WORKERS ||
-        options->inner_threads < -1)
-        return DP_EINVAL;
-    switch (options->pin) {
-    case DP_PIN_AUTO:
-    case DP_PIN_NONE:
-    case DP_PIN_COMPACT:
-    case DP_PIN_SCATTER:
-        return 0;
-    }
-    return DP_EINVAL;
-}
-
-int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
-{
-    static const dp_pool_options defaults;
-    if (!pool)
-        return DP_EINVAL;
-    *pool = NULL;
-    if (!options)
-        options = &defaults;
     unsigned workers = count_workers(options->workers);
-    int code = check_options(options);
-    if (code || workers == 0)
-        return DP_EINVAL;
-    code = dp__fork_guard();
-    if (code)
-        return code;
     dp_pool *made = calloc(1, sizeof *made);
     if (!made)
         return DP_ENOMEM;
@@ -81,7 +56,7 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
     dp__store_relaxed(&made->references, 1);
     *pool = made; /* Now: worker_init may look. */
     dp__environment_explain(options, made->engine->name, workers);
-    code = made->engine->start(&made->state, options, workers);
+    int code = made->engine->start(&made->state, options, workers);
     if (code) {
         *pool = NULL;
         free(made);
@@ -89,17 +64,41 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
     return code;
 }
 
-static int create_default(dp_pool **pool)
+static int create(dp_pool **pool, const dp_pool_options *asked, const dp__config *config)
 {
-    dp_pool_options options = {.workers = 0};
-    dp__environment_options(&options);
-    int code = dp_pool_create(pool, &options);
-    if (code == DP_ENOTSUP && options.pin != DP_PIN_AUTO) {
-        dp__message(1, "DP_PIN is ignored: this system does not show its CPUs");
-        options.pin = DP_PIN_AUTO;
-        code = dp_pool_create(pool, &options);
+    dp_pool_options options = *asked;
+    int code = dp__config_check(asked->engine, asked->workers, asked->pin, asked->inner_threads);
+    if (code == 0 && asked->spares > DP_MAX_WORKERS)
+        code = DP_EINVAL;
+    if (code == 0)
+        code = dp__config_choose(&options, config);
+    if (code == 0)
+        code = dp__fork_guard();
+    if (code == 0)
+        code = start(pool, &options);
+    if (code == DP_ENOTSUP && options.pin != asked->pin && options.engine == DP_ENGINE_THREADS) {
+        dp__message(
+            1, "the pinning chosen from outside is ignored: this system does not show its CPUs");
+        options.pin = asked->pin;
+        code = start(pool, &options);
     }
     return code;
+}
+
+int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
+{
+    static const dp_pool_options defaults;
+    if (!pool)
+        return DP_EINVAL;
+    *pool = NULL;
+    return create(pool, options ? options : &defaults, dp__config_here());
+}
+
+/* All threads share it, so no thread's configuration decides. */
+static int create_default(dp_pool **pool)
+{
+    static const dp_pool_options defaults;
+    return create(pool, &defaults, NULL);
 }
 
 /* One at a time. A fork does not wait for the lock: a hook that is told of the new pool may fork.
@@ -124,7 +123,8 @@ static int make_default(dp_pool **resolved)
     return code;
 }
 
-int dp__pool_resolve(dp_pool *pool, dp_pool **resolved)
+/* For what changes a pool: NULL is the default pool, whatever is configured. */
+static int resolve_named(dp_pool *pool, dp_pool **resolved)
 {
     if (!pool) {
         /* Acquire: pairs with the release in make_default(). */
@@ -134,6 +134,12 @@ int dp__pool_resolve(dp_pool *pool, dp_pool **resolved)
     }
     *resolved = pool;
     return pool->generation == dp__fork_generation() ? 0 : DP_EFORKED;
+}
+
+int dp__pool_resolve(dp_pool *pool, dp_pool **resolved)
+{
+    const dp__config *config = pool ? NULL : dp__config_here();
+    return resolve_named(config ? config->values.pool : pool, resolved);
 }
 
 void dp__pool_retain(dp_pool *pool)
@@ -150,7 +156,7 @@ void dp__pool_release(dp_pool *pool)
 
 int dp_pool_close(dp_pool *pool)
 {
-    int code = dp__pool_resolve(pool, &pool);
+    int code = resolve_named(pool, &pool);
     if (code)
         return code;
     pool->engine->close(pool->state);
@@ -161,7 +167,7 @@ int dp_pool_close(dp_pool *pool)
 int dp_pool_join(dp_pool *pool, double seconds)
 {
     int64_t ns = dp__seconds_to_ns(seconds);
-    int code = dp__pool_resolve(pool, &pool);
+    int code = resolve_named(pool, &pool);
     if (ns < 0)
         return DP_EINVAL;
     if (code)
@@ -176,7 +182,7 @@ int dp_pool_join(dp_pool *pool, double seconds)
 
 int dp_pool_cancel(dp_pool *pool)
 {
-    int code = dp__pool_resolve(pool, &pool);
+    int code = resolve_named(pool, &pool);
     if (code == 0)
         pool->engine->cancel(pool->state);
     return code;
@@ -184,7 +190,7 @@ int dp_pool_cancel(dp_pool *pool)
 
 int dp_pool_terminate(dp_pool *pool)
 {
-    int code = dp__pool_resolve(pool, &pool);
+    int code = resolve_named(pool, &pool);
     if (code)
         return code;
     if (pool->engine->inside(pool->state))
@@ -222,7 +228,7 @@ int dp_pool_destroy(dp_pool *pool)
 int dp_pool_resize(dp_pool *pool, int workers)
 {
     unsigned count = count_workers(workers);
-    int code = dp__pool_resolve(pool, &pool);
+    int code = resolve_named(pool, &pool);
     if (count == 0)
         return DP_EINVAL;
     if (code)
@@ -267,7 +273,7 @@ void *dp_worker_local(dp_pool *pool)
 /* The calling thread may be inside pools of several engines. */
 static void tell_blocking(int begin)
 {
-    for (int i = 0; i < ENGINES; i++)
+    for (int i = DP_ENGINE_THREADS; i < ENGINES; i++)
         if (engines[i]->blocking)
             engines[i]->blocking(begin);
 }

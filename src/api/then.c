@@ -169,7 +169,7 @@ static dp_future *make(dp_pool *pool, const dp__call *call, void *result, size_t
         made->call.as.map.out = made->result;
     }
     if (dp__future_begin_care(made, options) != 0) {
-        free(made);
+        dp__future_discard(made);
         return NULL;
     }
     made->then = (dp__then *)(void *)made->payload;

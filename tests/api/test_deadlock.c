@@ -13,7 +13,7 @@ typedef struct attempt {
     dp_pool *pool;
     atomic_int tries, wrong;
     atomic_int code; /* One of the wrong codes. */
-    int close_first; /* Whether join() is called on a closed pool; otherwise it tells EBUSY. */
+    int close_first; /* Whether only join() is tried, on a closed pool. */
 } attempt;
 
 static void expect_code(attempt *a, int expected, int code)
@@ -28,7 +28,7 @@ static void try_all(attempt *a)
 {
     atomic_fetch_add(&a->tries, 1);
     /* A wait that is not refused must not last: this test wants to tell of it. */
-    expect_code(a, a->close_first ? DP_EDEADLOCK : DP_EBUSY, dp_pool_join(a->pool, 0.01));
+    expect_code(a, DP_EDEADLOCK, dp_pool_join(a->pool, 0.01));
     if (a->close_first)
         return;
     expect_code(a, DP_EDEADLOCK, dp_pool_destroy(a->pool));

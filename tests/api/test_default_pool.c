@@ -122,7 +122,7 @@ DP_TEST(default_pool, cannot_be_ended_from_inside)
             } else {
                 EXPECT(0, dp_pool_apply(NULL, try_to_end, NULL, 0, NULL, 0, &options));
             }
-            EXPECT(DP_EBUSY, o.join);
+            EXPECT(DP_EDEADLOCK, o.join);
             EXPECT(DP_EDEADLOCK, o.destroy);
             EXPECT(DP_EDEADLOCK, o.terminate);
             EXPECT(0, verbs[0].call(NULL, VERB_MAX));

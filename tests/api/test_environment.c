@@ -54,9 +54,9 @@ DP_TEST(environment, chooses_the_engine_of_the_default_pool)
     const struct {
         const char *text;
         int serial, complains;
-    } cases[] = {{NULL, 0, 0},     {"", 0, 0},        {"threads", 0, 0}, {"serial", 1, 0},
-                 {"Serial", 0, 1}, {"serial ", 0, 1}, {"1", 0, 1},       {"processes", 0, 1},
-                 {"seria", 0, 1},  {"%s%n", 0, 1}};
+    } cases[] = {{NULL, 0, 0},    {"", 0, 0},       {"threads", 0, 0}, {"serial", 1, 0},
+                 {"auto", 0, 0},  {"Serial", 0, 1}, {"serial ", 0, 1}, {"1", 0, 1},
+                 {"seria", 0, 1}, {"%s%n", 0, 1}};
     for (EACH(i, cases)) {
         diary d = DIARY_INIT;
         if (cases[i].text)
@@ -71,7 +71,7 @@ DP_TEST(environment, chooses_the_engine_of_the_default_pool)
     }
 }
 
-DP_TEST(environment, chooses_the_engine_of_no_other_pool)
+DP_TEST(environment, does_not_overrule_the_code)
 {
     setenv("DP_ENGINE", is_serial() ? "threads" : "serial", 1);
     dp_stats stats;
@@ -79,6 +79,29 @@ DP_TEST(environment, chooses_the_engine_of_no_other_pool)
     EXPECT(0, dp_pool_stats(pool, &stats));
     cr_assert_eq(stats.threads, is_serial() ? 0 : 2);
     end_pool(pool);
+}
+
+DP_TEST(environment, chooses_for_every_pool_that_leaves_it_open)
+{
+    dp_stats stats;
+    dp_pool *pool;
+    diary d = DIARY_INIT;
+    EXPECT(0, dp_on_message(note, &d));
+    setenv("DP_PIN", "compact", 1);
+    EXPECT(0, dp_pool_create(&pool, &(dp_pool_options){.workers = 2}));
+    end_pool(pool);
+    cr_assert(strstr(d.text, "the workers are pinned") || strstr(d.text, "does not show"), "%s",
+              d.text);
+    setenv("DP_ENGINE", "serial", 1);
+    EXPECT(0, dp_pool_create(&pool, &(dp_pool_options){.prefer = DP_PREFER_THREADS}));
+    EXPECT(0, dp_pool_stats(pool, &stats));
+    cr_assert_eq(stats.threads, 0);
+    end_pool(pool);
+    setenv("DP_ENGINE", "processes", 1);
+    EXPECT(0, dp_pool_create(&pool, NULL));
+    SAYS(&d, "threads instead of processes: there is no engine");
+    end_pool(pool);
+    EXPECT(0, dp_on_message(NULL, NULL));
 }
 
 DP_TEST(environment, pins_the_default_pool)

@@ -71,7 +71,7 @@ DP_TEST(pool, may_have_as_many_workers_as_the_limit)
 DP_TEST(pool, refuses_bad_options)
 {
     const dp_pool_options bad[] = {
-        {.engine = (dp_engine)2},
+        {.engine = (dp_engine)4},
         {.engine = (dp_engine)-1},
         {.pin = (dp_pin)4},
         {.pin = (dp_pin)-1},

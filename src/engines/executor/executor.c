@@ -269,6 +269,7 @@ static void run_claimed(executor *self, dp__job *job)
     presence here = enter(self, job);
     dp__context saved = dp__here;
     present = &here;
+    dp__here = (dp__context){.batch = job->batch, .halt = &self->cancelling};
     run_batch(self, job->batch);
     dp__fetch_add_relaxed(&self->jobs_run, 1);
     dp__job_finish(job);

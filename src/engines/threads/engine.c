@@ -243,7 +243,7 @@ int dp__team_task_run(dp__team *team, void (*root)(dp_task_slot *, void *), void
     dp_task_slot *head = self->top->deque.head;
     dp__context saved = dp__here;
     if (guest.counted)
-        dp__here = (dp__context){.halt = &team->cancelling};
+        dp__here = (dp__context){.halt = &team->cancelling, .config = dp__config_here()};
     root(head, frame);
     dp__here = saved;
     DP__CHECK(self->top->deque.head == head,
