@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "call.h"
+#include "verb.h"
 
 /*
  * Reduce. By default each lane folds into an accumulator of its own, made when the lane is first
@@ -19,6 +19,8 @@ size_t dp__fold_prepare(dp__call *call, void *memory)
     if (fold->deterministic) {
         fold->slots = fold->items < MAX_BLOCKS ? fold->items : MAX_BLOCKS;
         call->batch.n = fold->slots;
+        if (fold->slots > 0)
+            call->batch.key = dp__verb_key((uintptr_t)fold->fold, fold->items / fold->slots);
     }
     fold->stride = (fold->size + LINE - 1) / LINE * LINE;
     /* One line in front to round the address up, one accumulator more for lanes that appear later.
