@@ -32,7 +32,8 @@ typedef struct dp_iter dp_iter;
  * a result, before it looks for the result, and never by two threads at once; so it may use what is
  * not safe for several threads, such as a file or a cursor, without a lock, and it never keeps a
  * worker from computing. It is not called while nobody asks for results, and not again after it has
- * returned anything but 1. Time spent in it is not part of any time limit.
+ * returned anything but 1. The time limit of a wait does not count the time spent in it; a deadline
+ * does.
  *
  * @param context  dp_source::context.
  * @param item     Where the item goes: dp_source::item_size bytes, aligned to 16; NULL for size 0.
@@ -63,7 +64,23 @@ typedef struct dp_source {
  * means 1, and a chunk larger than the window is cut to it. (With a chunk of more than 1 the window
  * is filled by whole tasks, so up to chunk - 1 items of it stay unused. The serial engine always
  * takes one item at a time.) `context` is passed to f. `on_error` says what happens to a failed
- * item, see dp_iter_next(). `error` and `deterministic` are ignored. dp_lane() is always 0 in f.
+ * item, see dp_iter_next(). `priority` is that of each task. `error` and `deterministic` are
+ * ignored. dp_lane() is always 0 in f.
+ *
+ * `run_timeout` and `retries` are for each item, as in other verbs; an item that was too slow has
+ * failed with the code #DP_ETIMEDOUT. With `seed` item i of the source has the stream of item i of
+ * a dp_pool_map() with that seed.
+ *
+ * `deadline` is counted from this call. When it has passed, nothing more is taken from the source
+ * and no further item is started; items that run see dp_cancelled(). Their results and those that
+ * were ready are still handed out, and if anything was left undone, or the source might have had
+ * more, the iteration ends with #DP_ETIMEDOUT. Nothing happens at that moment by itself: a source
+ * that blocks is not interrupted, and dp_iter_next() waits for items that run.
+ *
+ * `progress` counts the items that have run, whether or not their results were handed out. With a
+ * function as source the total is #DP_NO_TOTAL until that has ended. The last report is made by the
+ * call of dp_iter_next() that tells of the end; or, if items still ran at that time or the end was
+ * never reached, by dp_iter_destroy().
  *
  * @param pool        NULL for the default pool.
  * @param f           The element function.
@@ -73,12 +90,12 @@ typedef struct dp_source {
  * @param options     NULL for the default.
  * @param[out] iter   Receives the iterator, or NULL on failure.
  * @return 0; #DP_EINVAL for a NULL `f`, `source` or `iter`, a source with both an array and a
- *         function, or an array that is needed but NULL, an unknown error policy, or
- *         dp_options::status, which has no place here; #DP_EOVERFLOW when the array, or the results
- *         of a window, are larger than SIZE_MAX; #DP_ENOMEM; #DP_ECLOSED; #DP_EFORKED. On an error
- *         the source has not been called.
- * Cost: memory for the items of a window, their results and some hundred bytes for each task in it,
- * all kept and used again until the end; for each task about as much time as dp_pool_apply_async().
+ *         function, or an array that is needed but NULL, an unknown error policy or priority,
+ *         a negative or NaN time limit, or dp_options::status, which has no place here;
+ * #DP_EOVERFLOW when the array, or the results of a window, are larger than SIZE_MAX; #DP_ENOMEM;
+ * #DP_ECLOSED; #DP_EFORKED. On an error the source has not been called. Cost: memory for the items
+ * of a window, their results and some hundred bytes for each task in it, all kept and used again
+ * until the end; for each task about as much time as dp_pool_apply_async().
  */
 DP_API int dp_pool_imap(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t out_size,
                         const dp_options *options, dp_iter **iter);
@@ -121,14 +138,17 @@ DP_API int dp_pool_imap_unordered(dp_pool *pool, dp_map_fn f, const dp_source *s
  *         #DP_ECANCELLED when the pool has dropped items (dp_pool_cancel(), dp_pool_terminate()):
  *         in order, after the results before the first of them; unordered, after all that there
  *         are.
- *         These end the iteration (#DP_ETASK not under #DP_ERRORS_COLLECT): every later call
- *         returns the same. Under #DP_ERRORS_FINISH a failed item comes before other reasons.
- *         After the following the iteration can go on: #DP_ETIMEDOUT; #DP_ENOMEM when no task could
- *         be started and nothing is under way, and nothing is lost; #DP_EBUSY when another call for
- *         this iterator is in progress; #DP_EDEADLOCK inside an item of this iterator; #DP_EINVAL;
- *         #DP_EFORKED in a forked child.
- * Cost: some tens of nanoseconds and a copy of the result when it is ready, and what the source
- * takes; for a new task see dp_pool_imap().
+ *         #DP_ETIMEDOUT when dp_options::deadline has passed, handed out in the same way: what is
+ *         in front of the first item that was left undone, or unordered all that there is. The code
+ *         is also that of a wait that was too short; dp_iter_error() tells which it was, and
+ * without a limit on the wait it can only be the deadline. These end the iteration (#DP_ETASK not
+ * under #DP_ERRORS_COLLECT): every later call returns the same. Under #DP_ERRORS_FINISH a failed
+ * item comes before other reasons. After the following the iteration can go on: #DP_ETIMEDOUT when
+ * `seconds` have passed, which dp_iter_error() is not told of; #DP_ENOMEM when no task could be
+ * started and nothing is under way, and nothing is lost; #DP_EBUSY when another call for this
+ * iterator is in progress; #DP_EDEADLOCK inside an item of this iterator; #DP_EINVAL; #DP_EFORKED
+ * in a forked child. Cost: some tens of nanoseconds and a copy of the result when it is ready, and
+ * what the source takes; for a new task see dp_pool_imap().
  */
 DP_API int dp_iter_next(dp_iter *iter, double seconds, size_t *index, void *out);
 
@@ -147,8 +167,8 @@ DP_API int dp_iter_error(dp_iter *iter, dp_error *error);
 /**
  * Ends an iterator, whether or not it has come to its end: tasks that have not begun never will,
  * what runs is asked to stop (dp_cancelled() becomes true) and waited for, results that nobody took
- * are dropped, all memory is freed. NULL is allowed. In a forked child it frees what the child has
- * of the iterator and waits for nothing.
+ * are dropped, progress is reported for the last time, all memory is freed. NULL is allowed. In a
+ * forked child it frees what the child has of the iterator and waits for nothing.
  *
  * @return 0; or, with the iterator as it was, #DP_EDEADLOCK inside an item of this iterator, and
  *         #DP_EBUSY when another call for this iterator is in progress.

@@ -125,22 +125,27 @@ typedef enum dp_priority {
     DP_PRIORITY_LOW = -1    /**< When no other is waiting. */
 } dp_priority;
 
+/** dp_progress::total of a lazy map whose source is a function, until that has ended. */
+#define DP_NO_TOTAL ((size_t)-1)
+
 /** How far a call has come. */
 typedef struct dp_progress {
     size_t done;    /**< Items that have run, the failed ones included; tiles of a loop in tiles.
                          Those of a scan all at its end. */
     size_t failed;  /**< Items that have failed, after all their retries. */
-    size_t total;   /**< Items of the call. */
+    size_t total;   /**< Items of the call, or #DP_NO_TOTAL while nobody knows. */
     double seconds; /**< Time since the call. */
     double rate;    /**< Items per second so far; 0 while none has run. */
-    double eta;     /**< Seconds until the end at this rate; negative while unknown. */
+    double eta;     /**< Seconds until the end at this rate; negative while unknown, which it is
+                         without a total. */
     int finished;   /**< Non-zero in the last report: no item of the call runs any more. */
 } dp_progress;
 
 /**
  * Told how far a call has come: when the first items have run, then at most ten times a second,
  * and once at the end. It is called on whichever thread has just run an item, never on two at a
- * time for one call, so it should be quick; it must not wait for the call itself.
+ * time for one call, so it should be quick; it must not wait for the call itself. (A lazy map makes
+ * the last report inside dp_iter_next() or dp_iter_destroy(); see dp_pool_imap().)
  */
 typedef void (*dp_progress_fn)(const dp_progress *progress, void *context);
 
@@ -162,13 +167,13 @@ typedef struct dp_options {
                              their results are handed out. 0: two tasks for each worker. */
     double deadline;    /**< Seconds, counted from the call, after which no further item is started
                              and dp_cancelled() becomes true; the call then fails with #DP_ETIMEDOUT
-                             if it left anything undone. 0: none. Like the progress not for
-                             dp_pool_imap(). */
+                             if it left anything undone. 0: none. What it means for a lazy map
+                             is told at dp_pool_imap(). */
     double run_timeout; /**< Seconds that one item may take, counted from its start. When they
                              have passed dp_cancelled() becomes true in it, and when it returns
                              the item fails with #DP_ETIMEDOUT, whatever it returned; a thread
                              cannot be stopped from outside. 0: none. Only for verbs that have a
-                             status, as the next two. */
+                             status and dp_pool_imap(), as the next two. */
     unsigned retries;   /**< How often an item that failed is run again, at once and on the same
                              worker, before the failure counts. */
     uint64_t seed;      /**< Not 0: each item has a stream of random numbers of its own, for

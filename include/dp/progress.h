@@ -10,6 +10,10 @@
  *     dp_pool_map(NULL, f, in, sizeof *in, out, sizeof *out, n, &options);
  *
  *     squares  42% |########            |  4200/10000   1.3k/s  ETA 0:04   2 failed
+ *
+ * Where nobody knows how many items there will be it shows what is known:
+ *
+ *     squares  4200  2 failed  1.3k/s
  */
 
 #include <stddef.h>

@@ -6,11 +6,14 @@
 /* Whether an item gave up because it was asked to: that is no failure of its own. */
 static int gave_up(dp__call *call, int task_code)
 {
-    if (task_code != DP_ECANCELLED || !dp_cancelled())
+    if (task_code != DP_ECANCELLED)
+        return 0;
+    int is_late = call->care && dp__care_is_late(call->care);
+    if (!is_late && !dp_cancelled())
         return 0;
     dp__store_relaxed(&call->batch.skipped, 1);
     dp__care_note_left(call, 1);
-    if (call->care && dp__care_is_late(call->care))
+    if (is_late)
         dp__store_relaxed(&call->care->timed_out, 1);
     return 1;
 }

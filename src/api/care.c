@@ -47,12 +47,11 @@ void dp__care_note_left(dp__call *call, size_t items)
 
 /* ---- Progress ---- */
 
-static void report(dp__call *call, int64_t now, int finished)
+static void report(dp__care *care, int64_t now, int finished)
 {
-    dp__care *care = call->care;
     uint64_t left = dp__load_relaxed(&care->left);
     uint64_t out = dp__load_relaxed(&care->handed_out);
-    dp_progress progress = {.total = call->items,
+    dp_progress progress = {.total = dp__load_relaxed(&care->total),
                             .failed = dp__load_relaxed(&care->failed),
                             .seconds = (double)(now - care->started) * 1e-9,
                             .eta = -1,
@@ -61,15 +60,14 @@ static void report(dp__call *call, int64_t now, int finished)
     progress.done = out > left ? out - left : 0;
     if (progress.done > 0 && progress.seconds > 0) {
         progress.rate = (double)progress.done / progress.seconds;
-        progress.eta = (double)(progress.total - progress.done) / progress.rate;
+        if (progress.total != DP_NO_TOTAL)
+            progress.eta = (double)(progress.total - progress.done) / progress.rate;
     }
     care->progress(&progress, care->progress_context);
 }
 
-/* Counts items that were handed out, and reports if it is time and nobody else is at it. */
-static void count(dp__call *call, size_t items)
+void dp__care_count(dp__care *care, size_t items)
 {
-    dp__care *care = call->care;
     if (!care->progress)
         return;
     dp__fetch_add_relaxed(&care->handed_out, items);
@@ -78,7 +76,7 @@ static void count(dp__call *call, size_t items)
         return;
     if (now >= dp__load_relaxed(&care->next_report)) {
         dp__store_relaxed(&care->next_report, now + REPORT_NS);
-        report(call, now, 0);
+        report(care, now, 0);
     }
     dp__lock_release(&care->reporting);
 }
@@ -103,11 +101,9 @@ static int is_too_late(dp__call *call, size_t items)
     return dp__call_is_stopped(&call->batch, items);
 }
 
-/* Runs one item until it succeeds or has no attempt left. */
-static void run_item(dp__call *call, size_t i)
+int dp__care_run(dp__care *care, dp__call *call, size_t i, size_t index)
 {
-    dp__care *care = call->care;
-    dp__item item = {care, i, INT64_MAX};
+    dp__item item = {care, index, INT64_MAX};
     const dp__item *outer = dp__here.item;
     int task_code = 0;
     dp__here.item = &item;
@@ -121,8 +117,8 @@ static void run_item(dp__call *call, size_t i)
         if (task_code == 0 || attempt == care->retries || dp_cancelled())
             break;
     }
-    dp__call_note(call, i, task_code);
     dp__here.item = outer;
+    return task_code;
 }
 
 /* For calls whose items are run one by one under supervision. */
@@ -130,8 +126,8 @@ static void item_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
     for (size_t i = begin; i < end && !is_too_late(call, end - i); i++)
-        run_item(call, i);
-    count(call, end - begin);
+        dp__call_note(call, i, dp__care_run(call->care, call, i, i));
+    dp__care_count(call->care, end - begin);
 }
 
 /* For calls of which only the whole is watched. */
@@ -146,7 +142,7 @@ static void whole_range(dp__batch *batch, size_t begin, size_t end)
         call->range(batch, begin, end);
         dp__here.item = outer;
     }
-    count(call, items);
+    dp__care_count(call->care, items);
 }
 
 int dp_item_random(dp_random *random)
@@ -159,7 +155,7 @@ int dp_item_random(dp_random *random)
     return has_stream ? 0 : DP_ENOTSUP;
 }
 
-void dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
+void dp__care_start(dp__care *care, const dp_options *options, size_t total)
 {
     memset(care, 0, sizeof *care);
     int64_t limit = limit_ns(options->deadline);
@@ -170,6 +166,12 @@ void dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
     care->seed = options->seed;
     care->progress = options->progress;
     care->progress_context = options->progress_context;
+    dp__store_relaxed(&care->total, total);
+}
+
+void dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
+{
+    dp__care_start(care, options, call->items);
     call->care = care;
     /* A deadline is looked at before every item, so that it holds whatever the engine hands out. */
     int by_item = call->item && (options->deadline != 0 || options->run_timeout != 0 ||
@@ -177,10 +179,10 @@ void dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
     call->batch.range = by_item ? item_range : whole_range;
 }
 
-void dp__care_end(dp__call *call)
+void dp__care_end(dp__care *care)
 {
-    dp__care *care = call->care;
     if (!care || !care->progress)
         return;
-    report(call, dp__now_ns(), 1);
+    report(care, dp__now_ns(), 1);
+    care->progress = NULL;
 }

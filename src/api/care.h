@@ -25,6 +25,7 @@ typedef struct dp__care {
     /* Progress. The counts are relaxed: the last report comes after everything has been joined. */
     dp_progress_fn progress;
     void *progress_context;
+    _Atomic(size_t) total;        /* Items, or DP_NO_TOTAL. */
     _Atomic(uint64_t) handed_out; /* Items in ranges that have returned. */
     _Atomic(uint64_t) left;       /* Of these, items that were left unrun. */
     _Atomic(uint64_t) failed;
@@ -43,11 +44,21 @@ typedef struct dp__item {
    `has_items`: single items can be timed and repeated. */
 int dp__care_wanted(const dp_options *options, int has_items);
 
-/* Puts the call under care, in memory that lives as long as the call. The clock starts now. */
+/* Fills in what the options wish for, for so many items. The clock starts now. */
+void dp__care_start(dp__care *care, const dp_options *options, size_t total);
+
+/* Puts the call under care, in memory that lives as long as the call. */
 void dp__care_begin(dp__care *care, struct dp__call *call, const dp_options *options);
 
-/* Every range has returned: the last report. */
-void dp__care_end(struct dp__call *call);
+/* Every range has returned: the last report, unless it has been made. NULL is allowed. */
+void dp__care_end(dp__care *care);
+
+/* Runs item i of the call, number `index` for the user, until it succeeds or has no attempt left,
+   and returns its code. */
+int dp__care_run(dp__care *care, struct dp__call *call, size_t i, size_t index);
+
+/* Counts items that were handed out, and reports if it is time and nobody else is at it. */
+void dp__care_count(dp__care *care, size_t items);
 
 /* Notes that items of the call were left unrun inside a range. */
 void dp__care_note_left(struct dp__call *call, size_t items);

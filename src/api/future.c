@@ -271,7 +271,7 @@ void dp__job_finish(dp__job *job)
     int code = dp__call_outcome(call);
     if (code == 0 && call->range == dp__fold_range)
         dp__fold_finish(call);
-    dp__care_end(call);
+    dp__care_end(call->care);
     dp_future_state state = code == 0               ? DP_FUTURE_DONE
                             : code == DP_ECANCELLED ? DP_FUTURE_CANCELLED
                                                     : DP_FUTURE_FAILED;
@@ -296,7 +296,7 @@ static int end_pending(dp_future *future, int is_late)
     if (is_late)
         dp__store_relaxed(&call->care->timed_out, 1);
     dp__call_outcome(call);
-    dp__care_end(call);
+    dp__care_end(call->care);
     finish(future, is_late ? DP_FUTURE_FAILED : DP_FUTURE_CANCELLED);
     return 1;
 }
@@ -312,7 +312,7 @@ int dp__future_end(dp_future *future, dp_future_state state, const dp_error *err
     if (!leave_pending(future))
         return 0;
     future->call.error = *error;
-    dp__care_end(&future->call);
+    dp__care_end(future->call.care);
     dp_future_retain(future);
     set_final(future, state);
     join_ended(future, ended);

@@ -62,30 +62,52 @@ static void stop_after(dp_iter *it, size_t item)
     dp__lock_release(&it->lock);
 }
 
+/* Whether the deadline has passed. If so, the caller leaves something undone. */
+static int is_over(dp_iter *it)
+{
+    if (!it->care || !dp__care_is_late(it->care))
+        return 0;
+    dp__store_relaxed(&it->care->timed_out, 1);
+    return 1;
+}
+
+static int run_item(dp__call *call, size_t i)
+{
+    const dp__chunk *c = call->context;
+    const dp_iter *it = c->iter;
+    return it->f(c->out ? c->out + i * it->out_stride : NULL,
+                 c->in ? c->in + i * it->in_stride : NULL, it->context);
+}
+
+static void note_failure(dp_iter *it, size_t item)
+{
+    if (it->care)
+        dp__fetch_add_relaxed(&it->care->failed, 1);
+    if (it->on_error == DP_ERRORS_STOP)
+        stop_after(it, item);
+}
+
 /* The one item of a chunk's batch: runs the items of the chunk. */
 static void run_chunk(dp__batch *batch, size_t begin, size_t end)
 {
-    dp__chunk *c = ((dp__call *)batch)->context;
+    dp__call *call = (dp__call *)batch;
+    dp__chunk *c = call->context;
     dp_iter *it = c->iter;
-    const char *in = c->in;
-    char *out = c->out;
     (void)begin, (void)end;
-    for (size_t i = 0; i < c->count; i++) {
-        if (dp_cancelled() || c->first + i >= dp__load_relaxed(&it->limit))
-            return;
-        int code = it->f(out, in, it->context);
+    while (c->ran < c->count) {
+        size_t item = c->first + c->ran;
+        if (is_over(it) || dp_cancelled() || item >= dp__load_relaxed(&it->limit))
+            break;
+        int code = it->care ? dp__care_run(it->care, call, c->ran, item) : run_item(call, c->ran);
         /* It gave up because it was asked to: that is no failure of its own. */
-        if (code == DP_ECANCELLED && dp_cancelled())
-            return;
-        c->codes[i] = code;
-        c->ran = i + 1;
-        if (code && it->on_error == DP_ERRORS_STOP)
-            stop_after(it, c->first + i);
-        if (in)
-            in += it->in_stride;
-        if (out)
-            out += it->out_stride;
+        if (code == DP_ECANCELLED && (is_over(it) || dp_cancelled()))
+            break;
+        c->codes[c->ran++] = code;
+        if (code)
+            note_failure(it, item);
     }
+    if (it->care && c->ran > 0)
+        dp__care_count(it->care, c->ran);
 }
 
 /* The callback of a chunk's future, which was run or dropped. Once the lock is released the
@@ -123,7 +145,8 @@ static dp__chunk *pull(dp_iter *it)
     size_t count = 0;
     if (source->next) {
         c->in = c->own_in;
-        while (count < it->chunk_size && !it->source_ended) {
+        /* One item at least: the caller has looked at the clock. */
+        while (count < it->chunk_size && !it->source_ended && (count == 0 || !is_over(it))) {
             int code =
                 source->next(source->context, c->own_in ? c->own_in + count * it->in_stride : NULL);
             if (code == 1) {
@@ -133,6 +156,8 @@ static dp__chunk *pull(dp_iter *it)
                 it->source_code = code;
             }
         }
+        if (it->care && it->source_ended)
+            dp__store_relaxed(&it->care->total, it->pulled + count);
     } else {
         size_t left = source->n - it->pulled;
         count = left < it->chunk_size ? left : it->chunk_size;
@@ -168,6 +193,7 @@ static int prepare(dp_iter *it, dp__chunk *c)
     call->batch.n = 1;
     call->batch.key = (const void *)(uintptr_t)it->f;
     call->batch.priority = it->priority;
+    call->item = run_item;
     call->context = c;
     if (!c->future->config)
         c->future->config = dp__config_retain(it->config);
@@ -207,10 +233,13 @@ static int submit(dp_iter *it, dp__chunk *c)
 }
 
 /* Whether there is room for another chunk and anything that might go there. */
-static int may_pull(const dp_iter *it)
+static int may_pull(dp_iter *it)
 {
-    return it->unused && !it->source_ended && !it->was_dropped &&
-           dp__load_relaxed(&it->limit) == SIZE_MAX;
+    if (!it->unused || it->source_ended || it->was_dropped ||
+        dp__load_relaxed(&it->limit) != SIZE_MAX)
+        return 0;
+    it->was_dropped = is_over(it);
+    return !it->was_dropped;
 }
 
 int dp__iter_fill(dp_iter *it)
@@ -273,6 +302,18 @@ static int help(dp_iter *it, const dp__chunk *wanted, int64_t deadline)
     return code < 0 ? code : 0;
 }
 
+/* Until when to sleep, at most, for a chunk that nobody has begun. */
+static int64_t look_again(const dp_iter *it, int64_t deadline, int64_t *nap)
+{
+    /* As in dp_future_wait(): whether we should begin it is asked again now and then. */
+    int64_t limit = deadline;
+    if (deadline == INT64_MAX) {
+        limit = dp__deadline(*nap);
+        *nap = *nap * 2 > NAP_LAST ? NAP_LAST : *nap * 2;
+    }
+    return it->care && it->care->deadline < limit ? it->care->deadline : limit;
+}
+
 /* Sleeps until more chunks are done than `finished`, or the right one is; may return early. */
 static void sleep_for_more(dp_iter *it, uint32_t finished, int64_t deadline)
 {
@@ -300,17 +341,20 @@ static int wait_for_chunk(dp_iter *it, int64_t deadline)
         dp__lock_release(&it->lock);
         if (it->current)
             return 0;
+        int is_pending = dp__job_is_pending(&wanted->future->job);
+        /* Nobody has begun it in time. */
+        if (is_pending && is_over(it)) {
+            dp_future_cancel(wanted->future);
+            continue;
+        }
         int code = help(it, wanted, deadline);
         if (code)
             return code;
         if (deadline != INT64_MAX && dp__now_ns() >= deadline)
             return DP_ETIMEDOUT;
-        /* As in dp_future_wait(): a job that nobody begins is looked at again now and then. */
         int64_t limit = deadline;
-        if (deadline == INT64_MAX && dp__job_is_pending(&wanted->future->job)) {
-            limit = dp__deadline(nap);
-            nap = nap * 2 > NAP_LAST ? NAP_LAST : nap * 2;
-        }
+        if (dp__job_is_pending(&wanted->future->job))
+            limit = look_again(it, deadline, &nap);
         if (dp__load_relaxed(&it->finished) != finished)
             continue;
         dp_blocking_begin();
@@ -334,7 +378,7 @@ static int finish(dp_iter *it)
     if (it->on_error == DP_ERRORS_FINISH && it->error.code) {
         code = DP_ETASK; /* Details are known. */
     } else if (it->was_dropped) {
-        code = DP_ECANCELLED;
+        code = it->care && dp__load_relaxed(&it->care->timed_out) ? DP_ETIMEDOUT : DP_ECANCELLED;
     } else if (it->refused) {
         code = it->refused;
     } else if (it->source_code) {
@@ -374,6 +418,19 @@ static int hand_out(dp_iter *it, size_t *index, void *out)
     if (index)
         *index = item;
     return DP_ETASK;
+}
+
+/* Makes the last report of progress if the iteration has ended and nothing of it runs any more. */
+static void report_end(dp_iter *it)
+{
+    if (!it->care || !it->end)
+        return;
+    /* The lock: what the last items have counted. */
+    dp__lock_acquire(&it->lock);
+    int is_idle = it->unfinished == 0;
+    dp__lock_release(&it->lock);
+    if (is_idle)
+        dp__care_end(it->care);
 }
 
 static int next(dp_iter *it, int64_t deadline, size_t *index, void *out)
@@ -428,6 +485,7 @@ int dp_iter_next(dp_iter *it, double seconds, size_t *index, void *out)
     if (code)
         return code;
     code = next(it, dp__deadline(ns), index, out);
+    report_end(it);
     leave(it);
     return code;
 }
@@ -478,6 +536,7 @@ static int stop(dp_iter *it)
         dp__lock_acquire(&it->lock);
     }
     dp__lock_release(&it->lock);
+    dp__care_end(it->care);
     return 0;
 }
 

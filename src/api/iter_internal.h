@@ -13,11 +13,16 @@
  * the order of the items, chunks stay in it when they are done, and only the first is handed out.
  * In an unordered one they move to the other list when they are done.
  *
+ * What options ask for beyond running the items is one care for the whole iteration, not one for
+ * each chunk's call. Its deadline ends the iteration like a pool that drops items: chunks in line
+ * are left unrun, and the first item that was left out is the end.
+ *
  * A chunk is done when the callback of its future has run. That callback is the last thing that
  * looks at the iterator, so one that nobody waits for, being cancelled, can be freed although its
  * job is still in the queue of the engine.
  */
 
+#include "care.h"
 #include "dp/iter.h"
 #include "future_internal.h"
 
@@ -54,6 +59,8 @@ struct dp_iter {
     dp_error_policy on_error;
     dp_priority priority;
     int ordered;
+    dp__care *care; /* NULL, or what stands behind it. */
+    dp__care own_care;
     size_t in_stride, out_size, out_stride;
     size_t chunk_size; /* Items in a full chunk. */
     size_t nchunks;
@@ -71,7 +78,8 @@ struct dp_iter {
     int source_ended;
     int source_code; /* With which it failed, or 0. */
     int refused;     /* The code with which the pool refused work for good, or 0. */
-    int was_dropped; /* Items that had been submitted were never started. */
+    int was_dropped; /* Items were left undone: submitted and never started, or past the deadline.
+                      */
     int end;         /* What every further call returns, or 0. */
     dp_error error;
 

@@ -98,8 +98,7 @@ static int check(dp_map_fn f, const dp_source *source, size_t out_size, const dp
     if ((unsigned)options->on_error > DP_ERRORS_COLLECT || options->status ||
         options->priority < DP_PRIORITY_LOW || options->priority > DP_PRIORITY_HIGH)
         return DP_EINVAL;
-    /* Not for calls of which nobody knows how long they last. */
-    if (dp__care_wanted(options, 1) != 0)
+    if (dp__care_wanted(options, 1) < 0)
         return DP_EINVAL;
     if (source->item_size > SIZE_MAX - ALIGN || out_size > SIZE_MAX - ALIGN ||
         (!source->next && overflows(source->n, source->item_size)))
@@ -141,6 +140,10 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
                                    : (source->items ? source->item_size : 0);
     made->error.item = DP_NO_ITEM;
     dp__store_relaxed(&made->limit, SIZE_MAX);
+    if (dp__care_wanted(options, 1)) {
+        made->care = &made->own_care;
+        dp__care_start(made->care, options, source->next ? DP_NO_TOTAL : source->n);
+    }
     if ((code = cut_window(made, options)) || (code = make_ring(made))) {
         dp__iter_free(made);
         return code;

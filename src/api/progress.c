@@ -10,8 +10,9 @@
 #include "dp/error.h"
 
 /*
- * The line: label, percent, bar, count, rate, time, failures. The parts are made first, then those
- * that fit are joined, and the bar takes what is left.
+ * The line: label, percent, bar, count, failures, rate, time. The parts are made first, then those
+ * that fit are joined, and the bar takes what is left. Without a total there is no percent, no bar
+ * and no estimate.
  */
 
 enum { MIN_COLUMNS = 20, MIN_BAR = 10, MAX_BAR = 60, DEFAULT_COLUMNS = 80, MAX_COLUMNS = 1000 };
@@ -79,6 +80,12 @@ static parts make_parts(const dp_progress *progress)
     p.failed[0] = 0;
     if (progress->failed > 0)
         snprintf(p.failed, sizeof p.failed, "%zu failed", progress->failed);
+    if (progress->total == DP_NO_TOTAL) {
+        p.percent[0] = 0;
+        snprintf(p.count, sizeof p.count, "%zu", progress->done);
+        if (!progress->finished)
+            p.time[0] = 0;
+    }
     return p;
 }
 
@@ -96,6 +103,21 @@ static size_t bar_length(size_t columns, const char *head, const char *tail)
     if (taken + MIN_BAR > columns)
         return 0;
     return columns - taken < MAX_BAR ? columns - taken : MAX_BAR;
+}
+
+/* A space, and the bar between its two lines; `text` has room for MAX_BAR and four more. */
+static void put_bar(char *text, size_t length, const dp_progress *progress)
+{
+    size_t full = length;
+    if (progress->total > 0)
+        full = (size_t)((double)length * (double)progress->done / (double)progress->total);
+    full = full > length ? length : full;
+    text[0] = ' ';
+    text[1] = '|';
+    memset(text + 2, '#', full);
+    memset(text + 2 + full, ' ', length - full);
+    text[2 + length] = '|';
+    text[3 + length] = 0;
 }
 
 int dp_progress_format(const dp_progress *progress, const char *label, int columns, char *buffer,
@@ -118,20 +140,9 @@ int dp_progress_format(const dp_progress *progress, const char *label, int colum
     add(tail, room, p.rate);
     add(tail, room, p.time);
     size_t length = bar_length(width, head, tail);
-    if (length > 0) {
-        size_t full =
-            progress->total > 0
-                ? (size_t)((double)length * (double)progress->done / (double)progress->total)
-                : length;
-        full = full > length ? length : full;
-        bar[0] = ' ';
-        bar[1] = '|';
-        memset(bar + 2, '#', full);
-        memset(bar + 2 + full, ' ', length - full);
-        bar[2 + length] = '|';
-        bar[3 + length] = 0;
-    }
-    snprintf(buffer, size, "%s%s  %s", head, bar, tail);
+    if (length > 0 && progress->total != DP_NO_TOTAL)
+        put_bar(bar, length, progress);
+    snprintf(buffer, size, "%s%s%s%s", head, bar, head[0] ? "  " : "", tail);
     return (int)strlen(buffer);
 }
 

@@ -41,7 +41,7 @@ int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
         call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
     } else {
         code = dp__call_outcome(call);
-        dp__care_end(call);
+        dp__care_end(call->care);
     }
     if (options && options->error)
         *options->error = call->error;

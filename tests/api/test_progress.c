@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "support/fixture.h"
+#include "support/iter.h"
 
 /* ---- Reports ---- */
 
@@ -196,6 +197,139 @@ DP_TEST(progress, of_a_cancelled_call)
     end_pool(pool);
 }
 
+/* ---- Lazy maps ---- */
+
+/* Takes results until something else comes, and returns that. */
+static int drain(dp_iter *iter)
+{
+    int code;
+    while ((code = dp_iter_next(iter, DP_FOREVER, NULL, NULL)) == 0)
+        ;
+    return code;
+}
+
+DP_TEST(progress, of_a_lazy_map)
+{
+    dp_pool *pool = new_pool(3);
+    for (int i = 0; i < N; i++)
+        in[i] = i;
+    for (EACH(m, makings))
+        for (size_t chunk = 0; chunk < 8; chunk += 7) {
+            int step = 10;
+            reports r = {0};
+            dp_options options = {.context = &step,
+                                  .chunk = chunk,
+                                  .on_error = DP_ERRORS_FINISH,
+                                  .retries = 1,
+                                  .progress = take,
+                                  .progress_context = &r};
+            const dp_source source = {.items = in, .n = N, .item_size = sizeof *in};
+            dp_iter *iter;
+            EXPECT(0, makings[m].make(pool, item, &source, sizeof *out, &options, &iter));
+            EXPECT(DP_ETASK, drain(iter));
+            expect(&r, N, N / 10, N);
+            int count = r.count;
+            EXPECT(DP_ETASK, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
+            EXPECT(0, dp_iter_destroy(iter));
+            cr_assert_eq(r.count, count, "one last report");
+        }
+    end_pool(pool);
+}
+
+/* Notes, in addition, whether a total was known before the source had ended. */
+typedef struct watched {
+    reports reports;
+    counting count;
+    atomic_int is_wrong;
+} watched;
+
+static void watch(const dp_progress *progress, void *context)
+{
+    watched *w = context;
+    if (progress->total == DP_NO_TOTAL ? progress->eta >= 0 : progress->total != 100)
+        atomic_store(&w->is_wrong, 1);
+    take(progress, &w->reports);
+}
+
+DP_TEST(progress, of_a_source_whose_end_nobody_knows)
+{
+    dp_pool *pool = new_pool(2);
+    for (EACH(m, makings)) {
+        int none = 0;
+        watched w = {.count = {.end = 100}};
+        dp_options options = {.context = &none, .progress = watch, .progress_context = &w};
+        const dp_source source = counting_source(&w.count);
+        dp_iter *iter;
+        EXPECT(0, makings[m].make(pool, item, &source, sizeof *out, &options, &iter));
+        EXPECT(DP_EFINISHED, drain(iter));
+        expect(&w.reports, 100, 0, 100);
+        cr_assert_not(w.is_wrong);
+        EXPECT(0, dp_iter_destroy(iter));
+    }
+    end_pool(pool);
+}
+
+DP_TEST(progress, of_an_iterator_that_is_dropped)
+{
+    dp_pool *pool = new_pool(2);
+    for (EACH(m, makings))
+        for (int takes = 0; takes < 40; takes += 13) {
+            int none = 0;
+            reports r = {0};
+            counting c = {.end = -1};
+            dp_options options = {
+                .context = &none, .window = 7, .progress = take, .progress_context = &r};
+            const dp_source source = counting_source(&c);
+            dp_iter *iter;
+            EXPECT(0, makings[m].make(pool, item, &source, sizeof *out, &options, &iter));
+            for (int i = 0; i < takes; i++)
+                EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
+            EXPECT(0, dp_iter_destroy(iter));
+            cr_assert(r.last.done >= (size_t)takes && r.last.done <= (size_t)c.calls);
+            expect(&r, r.last.done, 0, DP_NO_TOTAL);
+        }
+    end_pool(pool);
+}
+
+/* An item that goes on after another one has failed: what it has counted is in the last report. */
+typedef struct straggler {
+    counter entered, gate;
+} straggler;
+
+static int straggle(void *o, const void *i, void *context)
+{
+    straggler *s = context;
+    (void)o;
+    if (*(const int *)i == 0) {
+        counter_wait(&s->entered, 1);
+        return 5;
+    }
+    counter_add(&s->entered, 1);
+    counter_wait(&s->gate, 1);
+    return 0;
+}
+
+DP_TEST(progress, of_a_lazy_map_that_fails_waits_for_what_runs)
+{
+    if (is_serial())
+        cr_skip_test("one item at a time");
+    dp_pool *pool = new_pool(2);
+    for (EACH(m, makings)) {
+        straggler s = {COUNTER_INIT, COUNTER_INIT};
+        reports r = {0};
+        counting c = {.end = -1};
+        dp_options options = {.context = &s, .window = 2, .progress = take, .progress_context = &r};
+        const dp_source source = counting_source(&c);
+        dp_iter *iter;
+        EXPECT(0, makings[m].make(pool, straggle, &source, 0, &options, &iter));
+        EXPECT(DP_ETASK, dp_iter_next(iter, 60, NULL, NULL));
+        counter_add(&s.gate, 1);
+        EXPECT(0, dp_iter_destroy(iter));
+        expect(&r, 2, 1, DP_NO_TOTAL);
+    }
+    end_pool(pool);
+}
+
 /* ---- The line ---- */
 
 static const char *line_of(const dp_progress *progress, const char *label, int columns)
@@ -239,6 +373,18 @@ DP_TEST(progress, line_fits_any_width)
         }
     cr_assert_str_eq(line_of(&extremes[3], NULL, 60),
                      "100% |#############################|  5/5  0.0/s  in 2:02:02");
+}
+
+DP_TEST(progress, line_without_a_total)
+{
+    dp_progress endless = halfway;
+    endless.total = DP_NO_TOTAL;
+    endless.eta = -1;
+    cr_assert_str_eq(line_of(&endless, "squares", 80), "squares  4200  2 failed  1.3k/s");
+    cr_assert_str_eq(line_of(&endless, NULL, 200), "4200  2 failed  1.3k/s");
+    cr_assert_str_eq(line_of(&endless, "squares", 20), "4200  2 failed");
+    endless.finished = 1;
+    cr_assert_str_eq(line_of(&endless, "squares", 80), "squares  4200  2 failed  1.3k/s  in 0:03");
 }
 
 DP_TEST(progress, line_says_100_percent_only_at_the_end)

@@ -535,13 +535,22 @@ static int count_up(void *context, void *item)
     return *(uint64_t *)context < 30 ? (*(uint64_t *)item = (*(uint64_t *)context)++, 1) : 0;
 }
 
-static void lazily(int ordered)
+static void note_last(const dp_progress *progress, void *context)
+{
+    *(dp_progress *)context = *progress;
+}
+
+static void lazily(int ordered, const dp_options *wishes)
 {
     dp_pool *pool = stress_pool(2);
     fault_holdings before = fault_held();
     uint64_t pulled = 0, out, seen = 0;
     dp_source source = {.next = count_up, .context = &pulled, .item_size = sizeof pulled};
-    dp_options options = {.window = 8, .chunk = 2};
+    dp_options options = *wishes;
+    dp_progress last = {0};
+    options.window = 8;
+    options.chunk = 2;
+    options.progress_context = &last;
     dp_iter *iter = (dp_iter *)(uintptr_t)64;
     size_t index;
     begin();
@@ -560,6 +569,7 @@ static void lazily(int ordered)
         }
         CHECK_EQUAL(seen, (UINT64_C(1) << 30) - 1);
         CHECK_EQUAL(dp_iter_destroy(iter), 0);
+        CHECK_EQUAL(last.done, options.progress ? 30 : 0);
     } else {
         CHECK(!iter);
         CHECK_EQUAL(pulled, 0);
@@ -571,12 +581,19 @@ static void lazily(int ordered)
 
 static void imap(void)
 {
-    lazily(1);
+    lazily(1, &(dp_options){0});
 }
 
 static void imap_unordered(void)
 {
-    lazily(0);
+    lazily(0, &(dp_options){0});
+}
+
+static void imap_with_wishes(void)
+{
+    lazily(1,
+           &(dp_options){
+               .deadline = 60, .run_timeout = 60, .retries = 1, .seed = 1, .progress = note_last});
 }
 
 /* ---- Futures ---- */
@@ -810,6 +827,7 @@ static const scenario scenarios[] = {
     {"cheap_then_dear", cheap_then_dear, NULL},
     {"imap", imap, NULL},
     {"imap_unordered", imap_unordered, NULL},
+    {"imap_with_wishes", imap_with_wishes, NULL},
     {"on_done", on_done, NULL},
     {"then", then, NULL},
     {"wait_for_any", wait_for_any, NULL},

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Lazy maps from several threads at once, with random windows, chunks, sources and failures, inside
- * tasks and outside, dropped half way or not, and with the pool cancelled meanwhile. Every result
- * is the right one and comes once, and the source never runs further ahead than the window.
+ * Lazy maps from several threads at once, with random windows, chunks, sources, failures, retries,
+ * time limits, streams and reports of progress, inside tasks and outside, dropped half way or not,
+ * and with the pool cancelled meanwhile. Every result is the right one and comes once, and the
+ * source never runs further ahead than the window.
  */
 #include "stress.h"
 
@@ -15,14 +16,19 @@ typedef struct shared {
     int cancels; /* Now and then somebody drops all jobs of the pool. */
 } shared;
 
-/* One iterator. Plain numbers, which only the consumer and its source touch: a second thread would
-   be a race. */
+/* One iterator. Plain numbers, which only the consumer and its source touch, or which only one
+   thread at a time may be told: a second thread would be a race. */
 typedef struct stream {
     long pulled, handed;
     long window;
     long end; /* Items, or -1. */
     long bad; /* The item that fails, or -1. */
     uint64_t seed;
+    unsigned retries;
+    uint64_t item_seed; /* dp_options::seed. */
+    double deadline;
+    dp_progress last;
+    unsigned char attempts[MOST]; /* Of each item, by whoever runs it. */
 } stream;
 
 static int pull(void *context, void *item)
@@ -35,14 +41,29 @@ static int pull(void *context, void *item)
     return 1;
 }
 
+static void note(const dp_progress *progress, void *context)
+{
+    stream *s = context;
+    CHECK(!s->last.finished);
+    CHECK(progress->done >= s->last.done && progress->failed >= s->last.failed);
+    CHECK(progress->total == DP_NO_TOTAL || (long)progress->total == s->end);
+    s->last = *progress;
+}
+
 static int work(void *out, const void *in, void *context)
 {
-    const stream *s = context;
+    stream *s = context;
     long item = *(const long *)in;
     uint64_t random = s->seed + (uint64_t)item;
     stress_spin(stress_below(&random, UINT64_C(1) << stress_below(&random, 11)));
-    if (item == s->bad)
+    dp_random mine, wanted = dp_random_at(s->item_seed, (uint64_t)item);
+    CHECK_EQUAL(dp_item_random(&mine), s->item_seed ? 0 : DP_ENOTSUP);
+    CHECK(dp_random_u64(&mine) == dp_random_u64(&wanted) || !s->item_seed);
+    /* Some fail until their last attempt. */
+    if (item == s->bad || (stress_below(&random, 4) == 0 && s->attempts[item] < s->retries)) {
+        s->attempts[item]++;
         return 7;
+    }
     *(long *)out = 3 * item;
     return 0;
 }
@@ -60,13 +81,16 @@ static int judge(const shared *all, const stream *s, const outcome *o, int code,
         return 1;
     if (code == DP_ECANCELLED) {
         CHECK(all->cancels);
+    } else if (code == DP_ETIMEDOUT) {
+        CHECK(s->deadline > 0);
     } else if (code == DP_EFINISHED) {
         CHECK_EQUAL(s->handed, s->end);
         CHECK(s->bad < 0 || s->bad >= s->end || o->policy == DP_ERRORS_COLLECT);
     } else {
         CHECK_EQUAL(code, DP_ETASK);
-        CHECK(s->bad >= 0);
-        if (o->policy == DP_ERRORS_COLLECT)
+        /* An item whose time is over is not tried again. */
+        CHECK(s->bad >= 0 || (s->deadline > 0 && s->retries > 0));
+        if (o->policy == DP_ERRORS_COLLECT && s->deadline == 0)
             CHECK_EQUAL(index, s->bad);
         return o->policy == DP_ERRORS_COLLECT;
     }
@@ -81,7 +105,9 @@ static void consume(const shared *all, stream *s, outcome *o, dp_iter *iter, lon
         long result = -1;
         double seconds = stress_below(random, 4) ? DP_FOREVER : (double)stress_below(random, 3);
         int code = dp_iter_next(iter, seconds, &index, &result);
-        if (code == DP_ETIMEDOUT) {
+        dp_error error;
+        CHECK_EQUAL(dp_iter_error(iter, &error), 0);
+        if (code == DP_ETIMEDOUT && error.code != DP_ETIMEDOUT) {
             CHECK(seconds < 3);
             sched_yield();
             continue;
@@ -100,6 +126,23 @@ static void consume(const shared *all, stream *s, outcome *o, dp_iter *iter, lon
     }
 }
 
+/* Wishes beyond running the items, each of them in some iterators. */
+static void add_wishes(stream *s, dp_options *options, uint64_t *random)
+{
+    s->retries = (unsigned)stress_below(random, 3);
+    s->item_seed = stress_below(random, 2) ? stress_random(random) : 0;
+    if (stress_below(random, 3) == 0)
+        s->deadline = stress_below(random, 2) ? 60 : 1e-5 * (double)stress_below(random, 100);
+    options->retries = s->retries;
+    options->seed = s->item_seed;
+    options->deadline = s->deadline;
+    options->run_timeout = stress_below(random, 2) ? 60 : 0;
+    if (stress_below(random, 2)) {
+        options->progress = note;
+        options->progress_context = s;
+    }
+}
+
 static void one_iterator(const shared *all, uint64_t *random)
 {
     stream s = {.window = 1 + (long)stress_below(random, 40),
@@ -112,6 +155,8 @@ static void one_iterator(const shared *all, uint64_t *random)
                           .window = (size_t)s.window,
                           .chunk = stress_below(random, 2) ? stress_below(random, 50) : 0,
                           .on_error = o.policy};
+    if (stress_below(random, 2))
+        add_wishes(&s, &options, random);
     dp_source source = {.next = pull, .context = &s, .item_size = sizeof(long)};
     dp_iter *iter;
     long takes = stress_below(random, 2) ? (long)stress_below(random, MOST) : MOST + 10;
@@ -124,6 +169,8 @@ static void one_iterator(const shared *all, uint64_t *random)
     if (takes > 0)
         consume(all, &s, &o, iter, takes, random);
     CHECK_EQUAL(dp_iter_destroy(iter), 0);
+    CHECK_EQUAL(s.last.finished, options.progress != NULL);
+    CHECK(!options.progress || ((long)s.last.done >= s.handed && (long)s.last.done <= s.pulled));
     memset(&s, 0, sizeof s); /* Nobody may look at it any more. */
 }
 

@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-#include <dp/dp.h>
+#include "support/fixture.h"
 
 /* The two ways to make an iterator. */
 typedef struct making {
@@ -51,6 +51,18 @@ static inline int add_one_and_count(void *out, const void *in, void *context)
 {
     atomic_fetch_add(&((counting *)context)->ran, 1);
     return add_one(out, in, context);
+}
+
+/* Asserts what dp_iter_error() tells. */
+static inline void expect_error(dp_iter *iter, int code, int task_code, size_t item)
+{
+    dp_error error;
+    EXPECT(0, dp_iter_error(iter, &error));
+    EXPECT(code, error.code);
+    cr_assert_eq(error.task_code, task_code, "%d", error.task_code);
+    cr_assert_eq(error.item, item, "item %zu", error.item);
+    if (code)
+        cr_assert_str_eq(error.text, dp_strerror(code));
 }
 
 #endif
