@@ -16,9 +16,11 @@ add_library(bench-common STATIC
     bench/kernels/fib.c
     bench/kernels/irregular.c
     bench/kernels/latency.c
+    bench/kernels/lazy.c
     bench/kernels/loops.c
     bench/kernels/queens.c
     bench/kernels/reduce.c
+    bench/kernels/scan.c
     bench/kernels/sleep.c
     bench/kernels/squares.c
     bench/kernels/tree.c

@@ -37,6 +37,13 @@ const struct bench_case bench_cases[] = {
     {"reduce", "n=100000", 100000, BENCH_ONE_AND_ALL, BENCH_BOTH},
     {"reduce", "n=10000000", 10000000, BENCH_ONE_AND_ALL, BENCH_BOTH},
 
+    {"scan", "n=100000", 100000, BENCH_ONE_AND_ALL, BENCH_BOTH},
+    {"scan", "n=10000000", 10000000, BENCH_ONE_AND_ALL, BENCH_BOTH},
+
+    {"imap", "ordered", 100000, BENCH_ONE_AND_ALL, BENCH_BOTH},
+    {"imap", "unordered", 100000, BENCH_ONE_AND_ALL, BENCH_BOTH},
+    {"imap", "ordered, by 100", 100000, BENCH_ONE_AND_ALL, BENCH_BOTH},
+
     {"tree", "n=1023", 1023, BENCH_ONE_AND_ALL, BENCH_BOTH},
     {"tree", "n=1048575", 1048575, BENCH_ONE_AND_ALL, BENCH_BOTH},
     {"tree", "n=8388607", 8388607, BENCH_ONE_AND_ALL, BENCH_FULL},

@@ -30,6 +30,8 @@ BENCHES = [
     "loops",
     "irregular",
     "reduce",
+    "scan",
+    "imap",
     "tree",
     "queens",
     "uts",

@@ -30,7 +30,7 @@ STYLE = {
 LINEAR = 15
 
 FORK_JOIN = ["fib", "tree", "queens", "uts"]
-LISTS = ["fib-list", "sleep", "squares", "irregular", "reduce"]
+LISTS = ["fib-list", "sleep", "squares", "irregular", "reduce", "scan", "imap"]
 LATENCY = ["apply", "map of one", "wake", "tasks"]
 
 

@@ -14,6 +14,8 @@ TITLES = {
     "loops": "y = 2x + y on floats, one call",
     "irregular": "a loop whose items cost very different amounts",
     "reduce": "a sum of doubles",
+    "scan": "the prefix sums of doubles",
+    "imap": "numbers through a trivial function to one consumer, a few at a time",
     "tree": "the sum of a binary tree, a task for every node",
     "queens": "n queens, a task for every placed queen",
     "uts": "unbalanced tree search, a task for every node",

@@ -10,9 +10,11 @@
 #include "../kernels/fib.h"
 #include "../kernels/irregular.h"
 #include "../kernels/latency.h"
+#include "../kernels/lazy.h"
 #include "../kernels/loops.h"
 #include "../kernels/queens.h"
 #include "../kernels/reduce.h"
+#include "../kernels/scan.h"
 #include "../kernels/sleep.h"
 #include "../kernels/squares.h"
 #include "../kernels/tree.h"
@@ -183,6 +185,93 @@ static void run_reduce(struct bench_run *run)
     }
     reduce_destroy(&reduce);
     need(run, dp_pool_destroy(pool));
+}
+
+static int scan_fold(void *accumulator, size_t begin, size_t end, void *context)
+{
+    const struct scan *scan = context;
+    *(double *)accumulator += reduce_range(scan->in, begin, end);
+    return 0;
+}
+
+static int scan_part(void *accumulator, size_t begin, size_t end, void *context)
+{
+    double *sum = accumulator;
+    *sum = scan_range(context, *sum, begin, end);
+    return 0;
+}
+
+static void run_scan(struct bench_run *run)
+{
+    struct scan scan;
+    scan_create(&scan, run);
+    dp_pool *pool = create_pool(run);
+    const double zero = 0;
+    while (bench_sample(run)) {
+        for (size_t r = run->repeat; r > 0; r--)
+            need(run, dp_pool_scan_range(pool, scan_fold, scan_part, &scan, 0, scan.n, add, &zero,
+                                         sizeof(zero), NULL));
+    }
+    scan_check(&scan, run);
+    scan_destroy(&scan);
+    need(run, dp_pool_destroy(pool));
+}
+
+/* ---- Lazy maps ---- */
+
+static int count_up(void *context, void *item)
+{
+    long *left = context;
+    if (*left == 0)
+        return 0;
+    *(long *)item = --*left;
+    return 1;
+}
+
+static int lazy(void *out, const void *in, void *context)
+{
+    (void)context;
+    *(long *)out = lazy_item(*(const long *)in);
+    return 0;
+}
+
+static void run_lazy(struct bench_run *run,
+                     int (*imap)(dp_pool *, dp_map_fn, const dp_source *, size_t,
+                                 const dp_options *, dp_iter **),
+                     size_t chunk)
+{
+    dp_pool *pool = create_pool(run);
+    dp_options options = {.chunk = chunk, .window = LAZY_WINDOW * (size_t)run->workers * chunk};
+    while (bench_sample(run)) {
+        for (size_t r = run->repeat; r > 0; r--) {
+            long left = run->n, sum = 0, result;
+            dp_source source = {.next = count_up, .context = &left, .item_size = sizeof(long)};
+            dp_iter *iter;
+            need(run, imap(pool, lazy, &source, sizeof(long), &options, &iter));
+            int code;
+            while ((code = dp_iter_next(iter, DP_FOREVER, NULL, &result)) == 0)
+                sum += result;
+            need(run, code == DP_EFINISHED ? 0 : code);
+            need(run, dp_iter_destroy(iter));
+            bench_expect(run, (double)sum, lazy_expected(run->n));
+        }
+    }
+    need(run, dp_pool_destroy(pool));
+}
+
+static void run_imap(struct bench_run *run)
+{
+    run_lazy(run, dp_pool_imap, 1);
+}
+
+static void run_imap_unordered(struct bench_run *run)
+{
+    run_lazy(run, dp_pool_imap_unordered, 1);
+}
+
+static void run_imap_by_100(struct bench_run *run)
+{
+    run_lazy(run, dp_pool_imap, 100);
 }
 
 /* ---- Fork/join ---- */
@@ -427,6 +516,10 @@ static const struct bench_entry entries[] = {
     {"loops", NULL, NULL, run_loops},
     {"irregular", NULL, NULL, run_irregular},
     {"reduce", NULL, NULL, run_reduce},
+    {"scan", NULL, NULL, run_scan},
+    {"imap", "ordered", NULL, run_imap},
+    {"imap", "unordered", NULL, run_imap_unordered},
+    {"imap", "ordered, by 100", NULL, run_imap_by_100},
     {"tree", NULL, NULL, run_tree},
     {"queens", NULL, NULL, run_queens},
     {"uts", NULL, NULL, run_uts},

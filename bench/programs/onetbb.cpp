@@ -6,7 +6,9 @@
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/parallel_invoke.h>
+#include <tbb/parallel_pipeline.h>
 #include <tbb/parallel_reduce.h>
+#include <tbb/parallel_scan.h>
 #include <tbb/task_arena.h>
 #include <tbb/task_group.h>
 
@@ -16,9 +18,11 @@
 #include "../kernels/fib.h"
 #include "../kernels/irregular.h"
 #include "../kernels/latency.h"
+#include "../kernels/lazy.h"
 #include "../kernels/loops.h"
 #include "../kernels/queens.h"
 #include "../kernels/reduce.h"
+#include "../kernels/scan.h"
 #include "../kernels/sleep.h"
 #include "../kernels/squares.h"
 #include "../kernels/tree.h"
@@ -177,6 +181,60 @@ void run_reduce(bench_run *run)
         }
     }
     reduce_destroy(&reduce);
+}
+
+void run_scan(bench_run *run)
+{
+    scan scan;
+    scan_create(&scan, run);
+    arena arena(run);
+    auto body = [&](const range &part, double sum, bool is_final) {
+        return is_final ? scan_range(&scan, sum, part.begin(), part.end())
+                        : sum + reduce_range(scan.in, part.begin(), part.end());
+    };
+    while (bench_sample(run)) {
+        for (size_t r = run->repeat; r > 0; r--)
+            arena.execute([&] {
+                tbb::parallel_scan(range(0, scan.n, grain), 0.0, body, std::plus<double>());
+            });
+    }
+    scan_check(&scan, run);
+    scan_destroy(&scan);
+}
+
+void run_lazy(bench_run *run, tbb::filter_mode order)
+{
+    arena arena(run);
+    size_t tokens = LAZY_WINDOW * static_cast<size_t>(run->workers);
+    while (bench_sample(run)) {
+        for (size_t r = run->repeat; r > 0; r--) {
+            long left = run->n, sum = 0;
+            auto count = [&](tbb::flow_control &control) {
+                if (left == 0)
+                    control.stop();
+                else
+                    left--;
+                return left;
+            };
+            auto pipeline =
+                tbb::make_filter<void, long>(tbb::filter_mode::serial_in_order, count) &
+                tbb::make_filter<long, long>(tbb::filter_mode::parallel,
+                                             [](long x) { return lazy_item(x); }) &
+                tbb::make_filter<long, void>(order, [&](long result) { sum += result; });
+            arena.execute([&] { tbb::parallel_pipeline(tokens, pipeline); });
+            bench_expect(run, static_cast<double>(sum), lazy_expected(run->n));
+        }
+    }
+}
+
+void run_imap(bench_run *run)
+{
+    run_lazy(run, tbb::filter_mode::serial_in_order);
+}
+
+void run_imap_unordered(bench_run *run)
+{
+    run_lazy(run, tbb::filter_mode::serial_out_of_order);
 }
 
 long tree_tasks(const tree_node *node)
@@ -367,6 +425,9 @@ const bench_entry entries[] = {
     {"loops", nullptr, nullptr, run_loops},
     {"irregular", nullptr, nullptr, run_irregular},
     {"reduce", nullptr, nullptr, run_reduce},
+    {"scan", nullptr, nullptr, run_scan},
+    {"imap", "ordered", nullptr, run_imap},
+    {"imap", "unordered", nullptr, run_imap_unordered},
     {"tree", nullptr, nullptr, run_tree},
     {"queens", nullptr, nullptr, run_queens},
     {"uts", nullptr, nullptr, run_uts},

@@ -6,6 +6,7 @@
  */
 
 #include <omp.h>
+#include <stdlib.h>
 
 #include "../harness.h"
 #include "../kernels/fib.h"
@@ -14,6 +15,7 @@
 #include "../kernels/loops.h"
 #include "../kernels/queens.h"
 #include "../kernels/reduce.h"
+#include "../kernels/scan.h"
 #include "../kernels/sleep.h"
 #include "../kernels/squares.h"
 #include "../kernels/tree.h"
@@ -149,6 +151,35 @@ static void run_reduce(struct bench_run *run)
         }
     }
     reduce_destroy(&reduce);
+}
+
+/* Two passes by hand, with the common kernels. */
+static void run_scan(struct bench_run *run)
+{
+    struct scan scan;
+    scan_create(&scan, run);
+    double *sums = bench_alloc(run, (size_t)run->workers + 1, sizeof(*sums));
+    omp_set_num_threads(run->workers);
+    while (bench_sample(run)) {
+        for (size_t r = run->repeat; r > 0; r--) {
+#pragma omp parallel
+            {
+                size_t me = (size_t)omp_get_thread_num();
+                size_t all = (size_t)omp_get_num_threads();
+                size_t begin = scan.n * me / all, end = scan.n * (me + 1) / all;
+                if (all > 1)
+                    sums[me + 1] = reduce_range(scan.in, begin, end);
+#pragma omp barrier
+                double before = 0;
+                for (size_t i = 1; i <= me; i++)
+                    before += sums[i];
+                scan_range(&scan, before, begin, end);
+            }
+        }
+    }
+    free(sums);
+    scan_check(&scan, run);
+    scan_destroy(&scan);
 }
 
 static long tree_tasks(const struct tree_node *node)
@@ -362,6 +393,7 @@ static const struct bench_entry entries[] = {
     {"loops", NULL, NULL, run_loops},
     {"irregular", NULL, NULL, run_irregular},
     {"reduce", NULL, NULL, run_reduce},
+    {"scan", NULL, NULL, run_scan},
     {"tree", NULL, NULL, run_tree},
     {"queens", NULL, NULL, run_queens},
     {"uts", NULL, NULL, run_uts},

@@ -5,9 +5,11 @@
 #include "../harness.h"
 #include "../kernels/fib.h"
 #include "../kernels/irregular.h"
+#include "../kernels/lazy.h"
 #include "../kernels/loops.h"
 #include "../kernels/queens.h"
 #include "../kernels/reduce.h"
+#include "../kernels/scan.h"
 #include "../kernels/sleep.h"
 #include "../kernels/squares.h"
 #include "../kernels/tree.h"
@@ -107,6 +109,30 @@ static void run_reduce(struct bench_run *run)
     reduce_destroy(&reduce);
 }
 
+static void run_scan(struct bench_run *run)
+{
+    struct scan scan;
+    scan_create(&scan, run);
+    while (bench_sample(run)) {
+        for (size_t r = run->repeat; r > 0; r--)
+            scan_range(&scan, 0, 0, scan.n);
+    }
+    scan_check(&scan, run);
+    scan_destroy(&scan);
+}
+
+static void run_imap(struct bench_run *run)
+{
+    while (bench_sample(run)) {
+        for (size_t r = run->repeat; r > 0; r--) {
+            long sum = 0;
+            for (long i = 0; i < run->n; i++)
+                sum += lazy_item(i);
+            bench_expect(run, (double)sum, lazy_expected(run->n));
+        }
+    }
+}
+
 static void run_tree(struct bench_run *run)
 {
     struct tree_node *root = tree_create(run);
@@ -146,6 +172,8 @@ static const struct bench_entry entries[] = {
     {"loops", NULL, "serial", run_loops},
     {"irregular", NULL, "serial", run_irregular},
     {"reduce", NULL, "serial", run_reduce},
+    {"scan", NULL, "serial", run_scan},
+    {"imap", NULL, "serial", run_imap},
     {"tree", NULL, "serial", run_tree},
     {"queens", NULL, "serial", run_queens},
     {"uts", NULL, "serial", run_uts},
