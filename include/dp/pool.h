@@ -131,7 +131,7 @@ typedef enum dp_priority {
 /** How far a call has come. */
 typedef struct dp_progress {
     size_t done;    /**< Items that have run, the failed ones included; tiles of a loop in tiles.
-                         Those of a scan all at its end. */
+                         Those of a scan when they are scanned, and not when they are folded. */
     size_t failed;  /**< Items that have failed, after all their retries. */
     size_t total;   /**< Items of the call, or #DP_NO_TOTAL while nobody knows. */
     double seconds; /**< Time since the call. */

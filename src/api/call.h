@@ -49,6 +49,7 @@ struct dp__call {
     void (*range)(dp__batch *batch, size_t begin, size_t end); /* The verb's own. */
     int (*item)(dp__call *call, size_t i); /* Runs one item and returns its code; NULL for loops. */
     size_t items;                          /* As the user counts them. */
+    int counts_itself;                     /* Its range tells of what has run, before it returns. */
     dp_error_policy on_error;
     int *status;
     int wants_care; /* Whether the options ask for more than running the items. */

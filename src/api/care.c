@@ -68,7 +68,7 @@ static void report(dp__care *care, int64_t now, int finished)
 
 void dp__care_count(dp__care *care, size_t items)
 {
-    if (!care->progress)
+    if (!care || !care->progress)
         return;
     dp__fetch_add_relaxed(&care->handed_out, items);
     int64_t now = dp__now_ns();
@@ -142,7 +142,8 @@ static void whole_range(dp__batch *batch, size_t begin, size_t end)
         call->range(batch, begin, end);
         dp__here.item = outer;
     }
-    dp__care_count(call->care, items);
+    if (!call->counts_itself)
+        dp__care_count(call->care, items);
 }
 
 int dp_item_random(dp_random *random)

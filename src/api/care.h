@@ -57,7 +57,8 @@ void dp__care_end(dp__care *care);
    and returns its code. */
 int dp__care_run(dp__care *care, struct dp__call *call, size_t i, size_t index);
 
-/* Counts items that were handed out, and reports if it is time and nobody else is at it. */
+/* Counts items that were handed out, and reports if it is time and nobody else is at it. NULL is
+   allowed. */
 void dp__care_count(dp__care *care, size_t items);
 
 /* Notes that items of the call were left unrun inside a range. */

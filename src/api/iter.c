@@ -106,7 +106,7 @@ static void run_chunk(dp__batch *batch, size_t begin, size_t end)
         if (code)
             note_failure(it, item);
     }
-    if (it->care && c->ran > 0)
+    if (c->ran > 0)
         dp__care_count(it->care, c->ran);
 }
 

@@ -104,6 +104,14 @@ static int fold_block(const dp__scan *scan, size_t block)
     return call_on(scan, scan->fold, sum, block);
 }
 
+/* Scans a block, from what lies before it. This is what counts as progress. 0 if it failed. */
+static int scan_block(const dp__scan *scan, void *before, size_t block)
+{
+    int succeeded = call_on(scan, scan->scan, before, block);
+    dp__care_count(scan->call->care, block_begin(scan, block + 1) - block_begin(scan, block));
+    return succeeded;
+}
+
 /* Adds the folded block to the carry. */
 static void add_to_carry(const dp__scan *scan, size_t block)
 {
@@ -116,10 +124,10 @@ static void add_to_carry(const dp__scan *scan, size_t block)
 static int scan_front(const dp__scan *scan, size_t block)
 {
     if (!scan->deterministic)
-        return call_on(scan, scan->scan, carry_of(scan), block);
+        return scan_block(scan, carry_of(scan), block);
     void *scratch = scratch_of(scan);
     memcpy(scratch, carry_of(scan), scan->size);
-    if (!fold_block(scan, block) || !call_on(scan, scan->scan, scratch, block))
+    if (!fold_block(scan, block) || !scan_block(scan, scratch, block))
         return 0;
     add_to_carry(scan, block);
     return 1;
@@ -136,7 +144,7 @@ static void first_pass(dp__scan *scan, size_t block)
 
 static void second_pass(dp__scan *scan, size_t block)
 {
-    call_on(scan, scan->scan, accumulator(scan, block), block);
+    scan_block(scan, accumulator(scan, block), block);
 }
 
 /* The blocks begin <= i < end of a phase. */
@@ -305,6 +313,7 @@ static int make_call(dp__call *call, dp__scan *scan, const dp_options *options)
     int code = dp__call_options(call, options);
     call->first = scan->begin;
     call->items = scan->items;
+    call->counts_itself = 1;
     return code;
 }
 

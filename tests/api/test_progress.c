@@ -13,7 +13,7 @@ typedef struct reports {
     atomic_int inside;  /* Threads in the callback now. */
     atomic_int overlap; /* Whether there ever were two. */
     atomic_int count;
-    dp_progress last;
+    dp_progress first, last;
     int order_is_wrong;
     int after_the_end;
 } reports;
@@ -29,6 +29,8 @@ static void take(const dp_progress *progress, void *context)
             r->order_is_wrong = 1;
         if (r->last.finished)
             r->after_the_end = 1;
+    } else {
+        r->first = *progress;
     }
     r->last = *progress;
     atomic_fetch_sub(&r->inside, 1);
@@ -153,6 +155,12 @@ DP_TEST(progress, of_every_verb)
         EXPECT(0, dp_pool_scan_range(pool, fold, fold, NULL, 10, 10010, combine, &zero, sizeof zero,
                                      &options));
         expect(&r, 10000, 0, 10000);
+        /* A report may come late where others go on meanwhile. */
+        cr_assert(r.first.done > 0 && (r.first.done < 10000 || !is_serial()));
+        r = (reports){0};
+        EXPECT(0, dp_pool_scan_range(pool, fold, fold, NULL, 10, 11, combine, &zero, sizeof zero,
+                                     &options));
+        expect(&r, 1, 0, 1);
     }
     options.deterministic = 0;
     r = (reports){0};
