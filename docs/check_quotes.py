@@ -10,7 +10,7 @@ A fenced block is a quote when the line before it names a file, relative to the 
 
 Its lines must stand together in that file, in the same order; the whole block may be indented
 differently. A line `...` stands for lines left out, and the parts around it must follow one another
-in the file. Every block of C must be a quote, so that it is compiled and run somewhere.
+in the file. Every block of C or Python must be a quote, so that it is compiled and run somewhere.
 Prints each difference; the exit status is 1 if there is any, 2 for a file that cannot be read.
 """
 
@@ -93,8 +93,8 @@ def check(document):
     count, wrong = 0, []
     for number, language, quoted, block in blocks(document.read_text(encoding="utf-8")):
         if quoted is None:
-            if language == "c":
-                wrong.append(f"{document.name}:{number}: this block of C is no quote")
+            if language in ("c", "python"):
+                wrong.append(f"{document.name}:{number}: this block of {language} is no quote")
             continue
         count += 1
         if block is None:

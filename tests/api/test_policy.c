@@ -213,6 +213,36 @@ DP_TEST(policy, collect_returns_0_with_every_status)
     end_pool(pool);
 }
 
+/* Writes the number that follows, and fails for every seventh one, which it leaves unwritten. */
+static int write_next(void *out, const void *in, void *context)
+{
+    int i = *(const int *)in;
+    (void)context;
+    if (i % 7 == 6)
+        return CODE;
+    *(int *)out = i + 1;
+    return 0;
+}
+
+DP_TEST(policy, the_results_of_the_others_stay)
+{
+    static int in[N], out[N];
+    const dp_error_policy policies[] = {DP_ERRORS_STOP, DP_ERRORS_FINISH, DP_ERRORS_COLLECT};
+    dp_pool *pool = new_pool(2);
+    for (EACH(p, policies)) {
+        for (int i = 0; i < N; i++) {
+            in[i] = i;
+            out[i] = -1;
+        }
+        dp_options options = {.status = status, .on_error = policies[p]};
+        EXPECT(policies[p] == DP_ERRORS_COLLECT ? 0 : DP_ETASK,
+               dp_pool_map(pool, write_next, in, sizeof *in, out, sizeof *out, N, &options));
+        for (int i = 0; i < N; i++)
+            cr_assert_eq(out[i], status[i] == 0 ? i + 1 : -1, "item %d, policy %zu", i, p);
+    }
+    end_pool(pool);
+}
+
 DP_TEST(policy, success_is_reported_too)
 {
     dp_pool *pool = new_pool(2);

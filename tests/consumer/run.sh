@@ -73,8 +73,11 @@ for kind in shared static; do
     [ $kind = shared ] || libs=("${static_libs[@]}")
     quietly "$CC" -std=c11 "${flags[@]}" "$here/main.c" -o "$work/c" "${libs[@]}"
     check pkg-config $kind "$work/c"
-    quietly "$CXX" -std=c++17 "${flags[@]}" "$here/main.cpp" -o "$work/cxx" "${libs[@]}"
-    check pkg-config $kind "$work/cxx"
+    for cxx in "$CXX" clang++; do
+        command -v "$cxx" >/dev/null || continue
+        quietly "$cxx" -std=c++17 "${flags[@]}" "$here/main.cpp" -o "$work/cxx" "${libs[@]}"
+        check pkg-config $kind "$work/cxx"
+    done
 done
 
 quietly "$CMAKE" -S "$here" -B "$work/sub" -DDP_SOURCE="$source" -DBUILD_SHARED_LIBS=OFF
