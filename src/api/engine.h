@@ -69,6 +69,14 @@ typedef struct dp__engine {
        an accepted job takes that over. */
     int (*submit_held)(void *state, dp__job *job);
 
+    /* submit() in two steps, with time between them: reserve() accepts a job that is not there yet.
+       0, or a code as from submit(). Until one of the other two follows, stop() waits, also for a
+       job that comes after close(). It includes hold(), which a job keeps.
+       submit_reserved() fails only where the engine cannot run the job at all. */
+    int (*reserve)(void *state);
+    int (*submit_reserved)(void *state, dp__job *job);
+    void (*unreserve)(void *state);
+
     /* The future of a job that submit() accepted is being freed, or what was held is not needed any
        more. */
     void (*release)(void *state);

@@ -318,38 +318,57 @@ static int take_out(executor *self, const dp__job *job)
     return found;
 }
 
-static int submit(void *state, dp__job *job)
+static void unreserve(void *state)
+{
+    drop_active(state);
+}
+
+static int reserve(void *state)
 {
     executor *self = state;
-    uint32_t p = dp__job_queue(job);
     if (self->generation != dp__fork_generation())
         return DP_EFORKED;
     add_active(self); /* The spawned function's. */
     dp__lock_acquire(&self->lock);
     int closed = dp__load_relaxed(&self->closed) != 0;
-    if (!closed) {
-        job->next = NULL;
-        *self->ends[p] = job;
-        self->ends[p] = &job->next;
+    if (!closed)
         dp__fetch_add_relaxed(&self->holders, 1);
-        dp__fetch_add_relaxed(&self->jobs_submitted, 1);
-    }
     dp__lock_release(&self->lock);
-    if (closed) {
+    if (closed)
         drop_active(self);
-        return DP_ECLOSED;
-    }
+    return closed ? DP_ECLOSED : 0;
+}
+
+static int submit_reserved(void *state, dp__job *job)
+{
+    executor *self = state;
+    uint32_t p = dp__job_queue(job);
+    dp__lock_acquire(&self->lock);
+    job->next = NULL;
+    *self->ends[p] = job;
+    self->ends[p] = &job->next;
+    dp__fetch_add_relaxed(&self->jobs_submitted, 1);
+    dp__lock_release(&self->lock);
     if (self->how.spawn(self->theirs, run_one, self) == 0)
         return 0;
     /* Refused, unless the function that was spawned for another job has come first and taken it;
        then one of those that come later finds nothing left. */
     int refused = take_out(self, job);
-    if (refused) {
+    if (refused)
         dp__fetch_sub_acq_rel(&self->jobs_submitted, 1);
-        dp__fetch_sub_acq_rel(&self->holders, 1);
-    }
     drop_active(self);
     return refused ? DP_ETHREAD : 0;
+}
+
+static int submit(void *state, dp__job *job)
+{
+    int code = reserve(state);
+    if (code)
+        return code;
+    code = submit_reserved(state, job);
+    if (code)
+        drop_hold(state);
+    return code;
 }
 
 static int is_inside(const dp__job *job)
@@ -520,6 +539,9 @@ const dp__engine dp__engine_executor = {
     .destroy = destroy,
     .hold = hold,
     .submit_held = submit_held,
+    .reserve = reserve,
+    .submit_reserved = submit_reserved,
+    .unreserve = unreserve,
     .release = release,
     .workers = workers_of,
     .lanes = workers_of,

@@ -160,19 +160,31 @@ static int run(void *state, dp__batch *batch)
     return 0;
 }
 
-static int submit(void *state, dp__job *job)
+static void unreserve(void *state)
+{
+    dp__fetch_sub_acq_rel(&((serial *)state)->calls, 1);
+}
+
+static int reserve(void *state)
 {
     serial *engine = state;
-    presence here;
-    int code = enter(engine, &here, 0);
-    if (code)
-        return code;
+    if (engine->generation != dp__fork_generation())
+        return DP_EFORKED;
+    dp__fetch_add_acq_rel(&engine->calls, 1);
     /* Also from inside: after close only what was accepted before still runs, as on threads. */
     if (dp__load_acquire(&engine->closed)) {
-        leave(engine, &here);
+        unreserve(engine);
         return DP_ECLOSED;
     }
     dp__fetch_add_relaxed(&engine->holders, 1);
+    return 0;
+}
+
+static int submit_reserved(void *state, dp__job *job)
+{
+    serial *engine = state;
+    presence here = {engine, present, NULL};
+    present = &here;
     if (dp__job_claim_queued(job)) {
         run_items(engine, job->batch);
         dp__fetch_add_relaxed(&engine->jobs, 1);
@@ -180,6 +192,12 @@ static int submit(void *state, dp__job *job)
     }
     leave(engine, &here);
     return 0;
+}
+
+static int submit(void *state, dp__job *job)
+{
+    int code = reserve(state);
+    return code ? code : submit_reserved(state, job);
 }
 
 static int help(void *state, dp__job *job, int64_t deadline)
@@ -324,6 +342,9 @@ const dp__engine dp__engine_serial = {
     .destroy = destroy,
     .hold = hold,
     .submit_held = submit_held,
+    .reserve = reserve,
+    .submit_reserved = submit_reserved,
+    .unreserve = unreserve,
     .release = release,
     .workers = one,
     .lanes = one,

@@ -168,6 +168,26 @@ static int submit_held(void *state, dp__job *job)
     return code;
 }
 
+static int reserve(void *state)
+{
+    return is_foreign(state) ? DP_EFORKED : dp__inject_reserve(state);
+}
+
+/* As a guest, like submit_held(). */
+static int submit_reserved(void *state, dp__job *job)
+{
+    dp__team *team = state;
+    dp__idle_guest_enter(team);
+    dp__inject_push_reserved(team, job);
+    dp__idle_guest_leave(team);
+    return 0;
+}
+
+static void unreserve(void *state)
+{
+    submit_reserved(state, NULL);
+}
+
 static void release(void *state)
 {
     dp__team_release(state);
@@ -275,6 +295,9 @@ const dp__engine dp__engine_threads = {
     .destroy = destroy,
     .hold = hold,
     .submit_held = submit_held,
+    .reserve = reserve,
+    .submit_reserved = submit_reserved,
+    .unreserve = unreserve,
     .release = release,
     .workers = workers,
     .lanes = lanes,

@@ -18,17 +18,23 @@ static void append(dp__jobs *jobs, dp__jobs more)
     jobs->last = more.last;
 }
 
-int dp__inject_push(dp__team *team, dp__job *job)
+/* Under bring_lock. */
+static void bring(dp__team *team, dp__job *job)
 {
     uint32_t priority = dp__job_queue(job);
+    job->next = NULL;
+    append(&team->brought[priority], (dp__jobs){job, job});
+    if (priority < dp__load_relaxed(&team->brought_best))
+        dp__store_relaxed(&team->brought_best, priority);
+    dp__store_release(&team->brought_count, dp__load_relaxed(&team->brought_count) + 1);
+}
+
+int dp__inject_push(dp__team *team, dp__job *job)
+{
     dp__lock_acquire(&team->bring_lock);
     int closed = dp__load_relaxed(&team->closed) != 0;
     if (!closed) {
-        job->next = NULL;
-        append(&team->brought[priority], (dp__jobs){job, job});
-        if (priority < dp__load_relaxed(&team->brought_best))
-            dp__store_relaxed(&team->brought_best, priority);
-        dp__store_release(&team->brought_count, dp__load_relaxed(&team->brought_count) + 1);
+        bring(team, job);
         dp__fetch_add_relaxed(&team->holders, 1);
     }
     dp__lock_release(&team->bring_lock);
@@ -36,6 +42,34 @@ int dp__inject_push(dp__team *team, dp__job *job)
         return DP_ECLOSED;
     dp__idle_wake_queue(team);
     return 0;
+}
+
+int dp__inject_reserve(dp__team *team)
+{
+    dp__lock_acquire(&team->bring_lock);
+    int closed = dp__load_relaxed(&team->closed) != 0;
+    if (!closed) {
+        dp__store_relaxed(&team->reserved, dp__load_relaxed(&team->reserved) + 1);
+        dp__fetch_add_relaxed(&team->holders, 1);
+    }
+    dp__lock_release(&team->bring_lock);
+    return closed ? DP_ECLOSED : 0;
+}
+
+void dp__inject_push_reserved(dp__team *team, dp__job *job)
+{
+    dp__lock_acquire(&team->bring_lock);
+    if (job)
+        bring(team, job);
+    /* Release, after the job: who finds nothing reserved any more finds it. */
+    dp__store_release(&team->reserved, dp__load_relaxed(&team->reserved) - 1);
+    int closed = dp__load_relaxed(&team->closed) != 0;
+    dp__lock_release(&team->bring_lock);
+    if (job)
+        dp__idle_wake_queue(team);
+    /* They may all end now. */
+    if (closed)
+        dp__idle_wake_all(team);
 }
 
 int dp__inject_holds_any(dp__team *team)

@@ -23,6 +23,12 @@ int dp__inject_holds_any(dp__team *team);
 /* 0, or DP_ECLOSED. */
 int dp__inject_push(dp__team *team, dp__job *job);
 
+/* Accepts a job that will come later, also to a closed queue. 0, or DP_ECLOSED. */
+int dp__inject_reserve(dp__team *team);
+
+/* That job, or NULL if it will not come after all. */
+void dp__inject_push_reserved(dp__team *team, dp__job *job);
+
 /* Takes the oldest job and runs it, unless it was cancelled. 0 if the queue was empty. */
 int dp__inject_run(dp__worker *self);
 

@@ -188,6 +188,7 @@ struct dp__team {
     dp__jobs brought[DP__PRIORITIES];
     _Atomic(uint32_t) brought_best;  /* No better priority was brought; written under bring_lock. */
     _Atomic(uint64_t) brought_count; /* Ever; written under bring_lock. */
+    _Atomic(uint64_t) reserved;      /* Accepted, but not brought yet; written under bring_lock. */
     _Alignas(DP__LINE) dp__lock take_lock;
     dp__jobs waiting[DP__PRIORITIES];
     _Atomic(uint64_t) taken_count; /* Ever; written under take_lock. */

@@ -345,7 +345,9 @@ int dp__thread_is_surplus(dp__team *team)
 
 int dp__thread_should_end(dp__team *team)
 {
-    return dp__load_acquire(&team->closed) && !dp__inject_is_waiting(team);
+    /* What is reserved first: acquire, so that what it has become is found waiting. */
+    return dp__load_acquire(&team->closed) && dp__load_acquire(&team->reserved) == 0 &&
+           !dp__inject_is_waiting(team);
 }
 
 void dp__thread_note_exit(dp__team *team)
