@@ -15,6 +15,7 @@
 #include <dp/error.h>
 #include <dp/future.h>
 #include <dp/iter.h>
+#include <dp/limiter.h>
 #include <dp/message.h>
 #include <dp/partition.h>
 #include <dp/pool.h>

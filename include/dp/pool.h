@@ -40,6 +40,9 @@ typedef struct dp_pool dp_pool;
 /** The handle of work that was started and may not have finished. Opaque; see future.h. */
 typedef struct dp_future dp_future;
 
+/** Tokens for a class of tasks. Opaque; see limiter.h. */
+typedef struct dp_limiter dp_limiter;
+
 /** A time limit that never passes, in seconds. */
 #define DP_FOREVER 1e300
 
@@ -181,6 +184,8 @@ typedef struct dp_options {
     dp_priority priority;    /**< Asynchronous verbs only: a hint which waiting call to begin. */
     dp_progress_fn progress; /**< Told how far the call has come. NULL: nobody. */
     void *progress_context;  /**< Passed to `progress`. */
+    dp_limiter *limiter;     /**< Each item needs a token of it to run: see limiter.h. NULL: no
+                                  limit. Not for dp_pool_imap(). */
 } dp_options;
 
 /** One array of dp_pool_starmap(). */

@@ -24,7 +24,9 @@ typedef struct dp_stats {
                                   failure may leave the rest of a block unrun), except in
                                   loops that were too short to be offered to others, a few
                                   microseconds: counting would cost as much as they do. Blocks of a
-                                  deterministic reduction count as one item each. */
+                                  deterministic reduction count as one item each, and so do
+                                  the turns of a call with a limiter, of which there are at most as
+                                  many as tokens. */
     uint64_t loops_shared;   /**< Calls that were offered to other workers. */
     uint64_t loops_joined;   /**< How often a worker took part in the call of another. */
     uint64_t loops_alone;    /**< Calls that ran on one worker, because they have one item, are
@@ -32,7 +34,8 @@ typedef struct dp_stats {
                                   On the serial engine all. */
     uint64_t tasks_stolen;   /**< Forked tasks that another worker took. The others cost too little
                                   to be counted. */
-    uint64_t jobs_submitted; /**< Asynchronous calls that were accepted. */
+    uint64_t jobs_submitted; /**< Asynchronous calls that were accepted; those with a limiter once
+                                  they have a token. */
     uint64_t jobs_run;       /**< Those of them that were begun and have finished. */
     uint64_t jobs_dropped;   /**< Those that dp_pool_cancel() or dp_pool_terminate() dropped. What
                                   dp_future_cancel() stopped is neither run nor dropped. */

@@ -22,7 +22,9 @@ DP_BEGIN_DECLS
  *
  * If `future` fails or is cancelled, f is not called: the new future ends in the same state, with
  * the same dp_error. If the pool has been closed by the time, it fails with #DP_ECLOSED. Chains may
- * be of any length. dp_pool_cancel() does not reach work that is not due yet.
+ * be of any length. dp_pool_cancel() does not reach work that is not due yet. With
+ * dp_options::limiter the new future is accepted by the pool when it is due, and then waits for its
+ * token.
  *
  * A wait for the new future without limit also helps with the work that it follows.
  *

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call.h"
 
+#include "limiter_internal.h"
 #include "platform/futex.h"
 
 /* Whether an item gave up because it was asked to: that is no failure of its own. */
@@ -130,12 +131,15 @@ int dp__call_options(dp__call *call, const dp_options *options)
         return DP_EINVAL;
     if (options->status && call->batch.n > SIZE_MAX / sizeof *options->status)
         return DP_EOVERFLOW;
+    if (options->limiter && options->limiter->generation != dp__fork_generation())
+        return DP_EFORKED;
     call->items = call->batch.n;
     call->batch.chunk = options->chunk;
     call->batch.priority = options->priority;
     call->on_error = options->on_error;
     call->status = options->status;
     call->wants_care = wants_care;
+    call->limiter = options->limiter;
     call->context = options->context;
     call->batch.config = dp__config_here();
     call->error.item = DP_NO_ITEM;
@@ -147,6 +151,8 @@ void dp__call_stop(dp__call *call)
     dp__store_relaxed(&call->batch.stop, 1);
     /* Those who sleep in dp_sleep(). Nobody does, most of the time; but calls stop seldom. */
     dp__futex_wake(&call->batch.stop, INT32_MAX);
+    if (call->limited)
+        dp__limited_wake(call->limited);
 }
 
 void dp__call_fail(dp__call *call, size_t item, int task_code)

@@ -14,6 +14,7 @@
 #include "dp/tiles.h"
 #include "platform/lock.h"
 
+struct dp__limited;
 struct dp__scan;
 
 /* A reduce keeps its accumulators here; see reduce.c. */
@@ -52,7 +53,9 @@ struct dp__call {
     int counts_itself;                     /* Its range tells of what has run, before it returns. */
     dp_error_policy on_error;
     int *status;
-    int wants_care; /* Whether the options ask for more than running the items. */
+    int wants_care;              /* Whether the options ask for more than running the items. */
+    dp_limiter *limiter;         /* Whose tokens the items need, or NULL. */
+    struct dp__limited *limited; /* How they come by them, once the call has begun. */
     void *context;
     size_t first; /* Added to item numbers in errors: the beginning of a loop. */
     dp__lock error_lock;
@@ -107,8 +110,8 @@ int dp__call_run_item(dp__call *call, size_t i);
 /* How many items, as the user counts them, are in a range of the batch. */
 size_t dp__call_items(const dp__call *call, size_t begin, size_t end);
 
-/* Fills in what the options say. 0, DP_EINVAL or DP_EOVERFLOW. The care that they may ask for is
-   begun apart, with dp__care_begin(), since it must lie where the call does. */
+/* Fills in what the options say. 0, DP_EINVAL, DP_EOVERFLOW or DP_EFORKED. The care that they may
+   ask for is begun apart, with dp__care_begin(), since it must lie where the call does. */
 int dp__call_options(dp__call *call, const dp_options *options);
 
 /* Notes what an item returned. */

@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "future_internal.h"
+#include "limiter_internal.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
 #include "unobserved.h"
@@ -46,6 +47,7 @@ void dp__future_discard(dp_future *future)
     if (!future)
         return;
     dp__config_release(future->config);
+    dp__limited_free(future->call.limited);
     free(future->call.care);
     free(future);
 }
@@ -108,13 +110,27 @@ int dp__future_begin_care(dp_future *future, const dp_options *options)
     return 0;
 }
 
-int dp__future_submit(dp_future *future, const dp_options *options, dp_future **out)
+/* Submits a call that needs tokens. */
+static int submit_limited(dp_future *future, dp_pool *pool)
+{
+    int code = dp__limited_make(future, pool);
+    if (code)
+        return code;
+    dp__future_hold(future);
+    code = dp__limited_enter(future);
+    if (code == 0)
+        dp__limiter_grant(future->call.limiter, 1);
+    return code;
+}
+
+int dp__future_submit(dp_future *future, dp_pool *pool, const dp_options *options, dp_future **out)
 {
     dp__call *call = &future->call;
     int code = dp__future_begin_care(future, options);
     dp__call_clear_status(call);
     if (code == 0)
-        code = future->engine->submit(future->engine_state, &future->job);
+        code = call->limiter ? submit_limited(future, pool)
+                             : future->engine->submit(future->engine_state, &future->job);
     if (code == 0) {
         *out = future;
     } else {
@@ -268,6 +284,8 @@ void dp__job_finish(dp__job *job)
 {
     dp_future *future = future_of(job);
     dp__call *call = &future->call;
+    if (call->limited)
+        dp__limited_leave(future);
     int code = dp__call_outcome(call);
     if (code == 0 && call->range == dp__fold_range)
         dp__fold_finish(call);
@@ -282,7 +300,21 @@ void dp__job_finish(dp__job *job)
         return;
     }
     finish(future, state);
+    if (call->limited)
+        dp__limiter_settle(call->limiter);
     dp_future_release(future);
+}
+
+/* The end of a future that was pending and whose error is known. The caller has a reference. */
+static void finish_unbegun(dp_future *future, dp_future_state state)
+{
+    dp__call *call = &future->call;
+    dp__care_end(call->care);
+    finish(future, state);
+    if (call->limited) {
+        dp__limited_leave(future);
+        dp__limiter_settle(call->limiter);
+    }
 }
 
 /* Ends a future that nobody has begun; 0 if somebody had. */
@@ -296,9 +328,16 @@ static int end_pending(dp_future *future, int is_late)
     if (is_late)
         dp__store_relaxed(&call->care->timed_out, 1);
     dp__call_outcome(call);
-    dp__care_end(call->care);
-    finish(future, is_late ? DP_FUTURE_FAILED : DP_FUTURE_CANCELLED);
+    finish_unbegun(future, is_late ? DP_FUTURE_FAILED : DP_FUTURE_CANCELLED);
     return 1;
+}
+
+void dp__future_refuse(dp_future *future, int code)
+{
+    if (!leave_pending(future))
+        return;
+    future->call.error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
+    finish_unbegun(future, DP_FUTURE_FAILED);
 }
 
 static int cancel_pending(dp_future *future)

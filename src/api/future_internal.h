@@ -79,9 +79,9 @@ int dp__future_renew(dp_future *future);
 /* Puts the call inside the future under the care that the options ask for. 0 or DP_ENOMEM. */
 int dp__future_begin_care(dp_future *future, const dp_options *options);
 
-/* Submits the call inside the future, with what the options ask for. On failure the future is gone.
- */
-int dp__future_submit(dp_future *future, const dp_options *options, dp_future **out);
+/* Submits the call inside the future to its pool, with what the options ask for. On failure the
+   future is gone. */
+int dp__future_submit(dp_future *future, dp_pool *pool, const dp_options *options, dp_future **out);
 
 /* dp_future_status() for the library itself, which is nobody who asked. */
 dp_future_state dp__future_state(dp_future *future);
@@ -99,6 +99,9 @@ int dp__future_unhold(dp_future *future);
    that was done, 0 if it was pending no more. */
 int dp__future_end(dp_future *future, dp_future_state state, const dp_error *error,
                    dp__ended *ended);
+
+/* Ends a pending future as failed with the code with which its engine refused it. */
+void dp__future_refuse(dp_future *future, int code);
 
 /* Runs the callbacks of all futures in the list, also of those that join it meanwhile. */
 void dp__future_settle(dp__ended *ended);

@@ -98,7 +98,7 @@ static int check(dp_map_fn f, const dp_source *source, size_t out_size, const dp
     if ((unsigned)options->on_error > DP_ERRORS_COLLECT || options->status ||
         options->priority < DP_PRIORITY_LOW || options->priority > DP_PRIORITY_HIGH)
         return DP_EINVAL;
-    if (dp__care_wanted(options, 1) < 0)
+    if (dp__care_wanted(options, 1) < 0 || options->limiter)
         return DP_EINVAL;
     if (source->item_size > SIZE_MAX - ALIGN || out_size > SIZE_MAX - ALIGN ||
         (!source->next && overflows(source->n, source->item_size)))

@@ -8,6 +8,7 @@
 #include "dp/worker.h"
 #include "environment.h"
 #include "fork_guard.h"
+#include "limiter_internal.h"
 #include "platform/clock.h"
 #include "platform/message.h"
 #include "pool_internal.h"
@@ -183,9 +184,12 @@ int dp_pool_join(dp_pool *pool, double seconds)
 int dp_pool_cancel(dp_pool *pool)
 {
     int code = resolve_named(pool, &pool);
-    if (code == 0)
-        pool->engine->cancel(pool->state);
-    return code;
+    if (code)
+        return code;
+    /* Those without a token first: what the others give back would start them. */
+    dp__limited_drop_all(pool);
+    pool->engine->cancel(pool->state);
+    return 0;
 }
 
 int dp_pool_terminate(dp_pool *pool)
@@ -196,6 +200,7 @@ int dp_pool_terminate(dp_pool *pool)
     if (pool->engine->inside(pool->state))
         return DP_EDEADLOCK;
     dp_pool_close(pool);
+    dp__limited_drop_all(pool);
     return pool->engine->stop(pool->state, DP__STOP_CANCEL, INT64_MAX);
 }
 

@@ -3,15 +3,19 @@
 #define DP_API_POOL_INTERNAL_H
 
 #include "api/engine.h"
+#include "platform/lock.h"
 
 struct dp_pool {
     const dp__engine *engine;
     void *state;
     uint32_t generation;
     _Atomic(uint32_t) closed;
-    /* Of the pool's owner and of each iterator, which asks a pool that may be gone whether it is.
-     */
+    /* Of the pool's owner, of each iterator, which asks a pool that may be gone whether it is, and
+       of each asynchronous call with a limiter. */
     _Atomic(uint32_t) references;
+    /* Calls that the pool has accepted and that no worker may have yet; see limited.c. */
+    dp__lock held_lock;
+    struct dp__limited *held;
 };
 
 /* Keeps the structure, though not the engine, beyond dp_pool_destroy(). */

@@ -192,8 +192,11 @@ static int run_phase(dp__scan *scan, size_t first, void (*range)(dp__batch *, si
     now.batch.outer = &scan->call->batch;
     now.scan = scan;
     now.first = first;
-    /* What has been accepted is finished, if need be without help. */
-    if (scan->pool->engine->run(scan->pool->state, &now.batch) != 0)
+    /* The whole has one token, so only one thread may work on it. Otherwise what has been accepted
+       is finished, if need be without help. */
+    if (scan->call->limiter)
+        dp__batch_run_alone(&now.batch, dp__here.halt, 0, 1);
+    else if (scan->pool->engine->run(scan->pool->state, &now.batch) != 0)
         range(&now.batch, 0, now.batch.n);
     if (dp__load_relaxed(&now.batch.skipped))
         dp__store_relaxed(&scan->call->batch.skipped, 1);
@@ -369,7 +372,7 @@ static int submit(dp_pool *pool, const dp__scan *scan, const dp__call *call,
     memcpy(identity, scan->identity, scan->size);
     kept->identity = identity;
     settle(pool, &made->call, kept, identity + scan->size);
-    return dp__future_submit(made, options, future);
+    return dp__future_submit(made, pool, options, future);
 }
 
 int dp_pool_scan(dp_pool *pool, dp_combine_fn combine, void *context, const void *in, void *out,

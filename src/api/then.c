@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "future_internal.h"
+#include "limiter_internal.h"
 
 /*
  * A future that follows another one, its parent, is held: pending, and no engine knows of it. The
@@ -47,9 +48,31 @@ void dp__then_detach(dp_future *child)
     dp_future_release(parent);
 }
 
+/* A child that is due and needs a token: goes on being held, in the line of its limiter. As
+   submit(). */
+static int enter_line(dp_future *child)
+{
+    dp__limited *limited = child->call.limited;
+    uint32_t nobody = 0;
+    if (!dp__cas_acq_rel(&limited->has_entered, &nobody, 1))
+        return 0;
+    dp_future_retain(child); /* For the queue. */
+    int code = dp__limited_enter(child);
+    if (code) {
+        dp_future_release(child);
+        return code;
+    }
+    /* Being accepted by the engine comes with a place of its own. */
+    child->engine->release(child->engine_state);
+    dp__limiter_settle(limited->limiter);
+    return 0;
+}
+
 /* Submits a child that is due. 0, or the code for which it was refused. */
 static int submit(dp_future *child, dp__ended *ended)
 {
+    if (child->call.limited)
+        return enter_line(child);
     if (!dp__future_unhold(child))
         return 0;
     if (child->engine->runs_at_once)
@@ -117,7 +140,9 @@ static int advance(dp_future *future, int64_t deadline)
         return 1;
     if (dp__job_finished(&future->job))
         return 0;
-    return dp__future_is_held(future) ? 1 : dp__future_advance(future, deadline);
+    if (!dp__future_is_held(future))
+        return dp__future_advance(future, deadline);
+    return future->call.limited ? dp__limited_advance(future, deadline) : 1;
 }
 
 int dp__then_advance(dp_future *future, int64_t deadline)
@@ -168,7 +193,8 @@ static dp_future *make(dp_pool *pool, const dp__call *call, void *result, size_t
         made->result_size = kept;
         made->call.as.map.out = made->result;
     }
-    if (dp__future_begin_care(made, options) != 0) {
+    if (dp__future_begin_care(made, options) != 0 ||
+        (call->limiter && dp__limited_make(made, pool) != 0)) {
         dp__future_discard(made);
         return NULL;
     }

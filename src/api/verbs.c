@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "limiter_internal.h"
 #include "verb.h"
 
 /*
@@ -36,7 +37,8 @@ int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
     call->batch.outer = dp__here.batch;
     call->batch.outer_item = dp__here.item;
     call->batch.is_apart = dp__here.is_apart;
-    int code = pool->engine->run(pool->state, &call->batch);
+    int code =
+        call->limiter ? dp__limited_run(pool, call) : pool->engine->run(pool->state, &call->batch);
     if (code) {
         call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
     } else {
@@ -55,7 +57,7 @@ int dp__submit_call(dp_pool *pool, const dp__call *call, const dp_options *optio
     if (!made)
         return DP_ENOMEM;
     made->call = *call;
-    return dp__future_submit(made, options, future);
+    return dp__future_submit(made, pool, options, future);
 }
 
 int dp__verb_begin(dp_pool **pool, dp_future **future, int is_async)
@@ -164,7 +166,7 @@ int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *colum
     memcpy(made->payload, columns, ncolumns * sizeof *columns);
     made->call = call;
     made->call.as.starmap.columns = (const dp_column *)(void *)made->payload;
-    return dp__future_submit(made, options, future);
+    return dp__future_submit(made, pool, options, future);
 }
 
 /* ---- apply ---- */
@@ -214,7 +216,7 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
         made->result_size = kept;
         made->call.as.map.out = made->result;
     }
-    return dp__future_submit(made, options, future);
+    return dp__future_submit(made, pool, options, future);
 }
 
 /* ---- for ---- */
@@ -334,5 +336,5 @@ int dp_pool_reduce_async(dp_pool *pool, dp_fold_fn f, void *context, size_t firs
         made->call.as.fold.result = made->result;
     }
     dp__fold_prepare(&made->call, made->payload + size + kept);
-    return dp__future_submit(made, options, future);
+    return dp__future_submit(made, pool, options, future);
 }

@@ -88,6 +88,79 @@ DP_TEST(engine, that_runs_everything_at_once)
     EXPECT(0, dp_pool_destroy(pool));
 }
 
+/* ---- Under a limiter ---- */
+
+static int wait_for_gate(void *o, const void *i, void *context)
+{
+    counter *gates = context;
+    (void)o, (void)i;
+    counter_add(&gates[0], 1);
+    counter_wait(&gates[1], 1);
+    return 0;
+}
+
+static int count(void *o, const void *i, void *context)
+{
+    (void)o, (void)i;
+    counter_add(context, 1);
+    return 0;
+}
+
+/* So many calls wait for the one token, which a job of another pool has meanwhile. */
+static void fill_line(dp_pool *pool, dp_future **futures, int n, counter *runs)
+{
+    dp_pool *other;
+    dp_limiter *limiter;
+    dp_future *holder;
+    counter gates[] = {COUNTER_INIT, COUNTER_INIT};
+    EXPECT(0, dp_pool_create(&other, &(dp_pool_options){.workers = 1}));
+    EXPECT(0, dp_limiter_create(&limiter, 1));
+    dp_options options = {.context = gates, .limiter = limiter};
+    EXPECT(0, dp_pool_apply_async(other, wait_for_gate, NULL, 0, NULL, 0, &options, &holder));
+    counter_wait(&gates[0], 1);
+    options.context = runs;
+    for (int i = 0; i < n; i++)
+        EXPECT(0, dp_pool_map_async(pool, count, NULL, 0, NULL, 0, 2, &options, &futures[i]));
+    counter_add(&gates[1], 1);
+    for (int i = 0; i < n; i++)
+        EXPECT(0, dp_future_wait(futures[i], 20));
+    dp_future_release(holder);
+    dp_limiter_destroy(limiter);
+    EXPECT(0, dp_pool_destroy(other));
+}
+
+DP_TEST(engine, that_runs_a_long_line_at_once)
+{
+    enum { MANY = 20000 };
+    const dp_executor executor = {.spawn = at_once};
+    dp_pool *pool = pool_on(&executor);
+    dp_future **futures = calloc(MANY, sizeof(*futures));
+    counter runs = COUNTER_INIT;
+    fill_line(pool, futures, MANY, &runs);
+    cr_assert_eq(counter_get(&runs), 2 * MANY);
+    for (int i = 0; i < MANY; i++)
+        dp_future_release(futures[i]);
+    free(futures);
+    EXPECT(0, dp_pool_destroy(pool));
+}
+
+DP_TEST(engine, that_refuses_what_waited_for_a_token)
+{
+    const dp_executor executor = {.spawn = refuse};
+    dp_pool *pool = pool_on(&executor);
+    dp_future *futures[3];
+    dp_error error;
+    counter runs = COUNTER_INIT;
+    fill_line(pool, futures, 3, &runs);
+    cr_assert_eq(counter_get(&runs), 0);
+    for (EACH(i, futures)) {
+        EXPECT(0, dp_future_error(futures[i], &error));
+        EXPECT(DP_ETHREAD, error.code);
+        dp_future_release(futures[i]);
+    }
+    EXPECT(0, dp_pool_destroy(pool));
+}
+
 /* ---- It is late ---- */
 
 /* Keeps what it was given until somebody asks for it. */

@@ -656,6 +656,46 @@ static void then(void)
     use_and_destroy(pool);
 }
 
+/* A limiter, and a call that has to wait for its token. */
+static void limiter(void)
+{
+    dp_pool *pool = stress_pool(1);
+    dp_limiter *limited = (dp_limiter *)(uintptr_t)64;
+    dp_future *first = NULL, *second = unset_future, *third = unset_future;
+    dp_options options = {.deadline = 1000};
+    uint64_t in = 5, out = 0;
+    loop(pool);
+    begin();
+    if (succeeded(dp_limiter_create(&limited, 1))) {
+        options.limiter = limited;
+        succeeded(dp_pool_apply(pool, mix_double, &in, sizeof in, &out, sizeof out, &options));
+        if (succeeded(dp_pool_apply_async(pool, mix_double, &in, sizeof in, NULL, sizeof in,
+                                          &options, &first))) {
+            if (succeeded(
+                    dp_future_then(first, pool, mix_double, NULL, sizeof out, &options, &second)))
+                finish(second, &out, sizeof out);
+            else
+                CHECK(!second);
+        }
+        if (first)
+            finish(first, &out, sizeof out);
+        if (succeeded(dp_pool_map_async(pool, mix_double, &in, 0, &out, 0, 3, &options, &third)))
+            finish(third, NULL, 0);
+        else
+            CHECK(!third);
+    } else {
+        CHECK(!limited);
+    }
+    fault_end();
+    if (limited) {
+        uint32_t taken = 7;
+        CHECK_EQUAL(dp_limiter_usage(limited, &taken, NULL), 0);
+        CHECK_EQUAL(taken, 0);
+        dp_limiter_destroy(limited);
+    }
+    use_and_destroy(pool);
+}
+
 /* So many that they do not fit on the stack of the call. */
 static void wait_for_any(void)
 {
@@ -830,6 +870,7 @@ static const scenario scenarios[] = {
     {"imap_with_wishes", imap_with_wishes, NULL},
     {"on_done", on_done, NULL},
     {"then", then, NULL},
+    {"limiter", limiter, NULL},
     {"wait_for_any", wait_for_any, NULL},
     {"completed", completed, NULL},
     {"on_unobserved", on_unobserved, NULL},

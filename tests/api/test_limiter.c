@@ -1,0 +1,940 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* dp_limiter: at most so many tasks of a class at once. */
+
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/fixture.h"
+
+static dp_limiter *new_limiter(uint32_t tokens)
+{
+    dp_limiter *limiter;
+    EXPECT(0, dp_limiter_create(&limiter, tokens));
+    return limiter;
+}
+
+static void expect_usage(dp_limiter *limiter, uint32_t taken, size_t waiting)
+{
+    uint32_t taken_now = 77;
+    size_t waiting_now = 77;
+    EXPECT(0, dp_limiter_usage(limiter, &taken_now, &waiting_now));
+    cr_assert_eq(taken_now, taken, "%u tokens are taken", taken_now);
+    cr_assert_eq(waiting_now, waiting, "%zu wait", waiting_now);
+}
+
+static int count(void *out, const void *in, void *context)
+{
+    (void)out, (void)in;
+    counter_add(context, 1);
+    return 0;
+}
+
+/* Has a token, on any engine, until the gate is opened: its task runs on a thread pool. */
+typedef struct holder {
+    counter entered, gate;
+    dp_pool *pool;
+    dp_future *future;
+} holder;
+
+static int hold_until_open(void *out, const void *in, void *context)
+{
+    holder *h = context;
+    (void)out, (void)in;
+    counter_add(&h->entered, 1);
+    counter_wait(&h->gate, 1);
+    return 0;
+}
+
+static void hold(holder *h, dp_limiter *limiter)
+{
+    dp_pool_options one = {.workers = 1};
+    dp_options options = {.context = h, .limiter = limiter};
+    *h = (holder){.entered = COUNTER_INIT, .gate = COUNTER_INIT};
+    EXPECT(0, dp_pool_create(&h->pool, &one));
+    EXPECT(0,
+           dp_pool_apply_async(h->pool, hold_until_open, NULL, 0, NULL, 0, &options, &h->future));
+    counter_wait(&h->entered, 1);
+}
+
+static void let_go(holder *h)
+{
+    counter_add(&h->gate, 1);
+    EXPECT(0, dp_future_wait(h->future, 20));
+    dp_future_release(h->future);
+    end_pool(h->pool);
+}
+
+static dp_future *start(dp_pool *pool, dp_map_fn f, void *context, dp_limiter *limiter)
+{
+    dp_options options = {.context = context, .limiter = limiter};
+    dp_future *future;
+    EXPECT(0, dp_pool_apply_async(pool, f, NULL, 0, NULL, 0, &options, &future));
+    return future;
+}
+
+static void finish(dp_future *future, dp_future_state state)
+{
+    EXPECT(0, dp_future_wait(future, 20));
+    cr_assert_eq(dp_future_status(future), state);
+    dp_future_release(future);
+}
+
+DP_TEST(limiter, refuses_bad_arguments)
+{
+    dp_limiter *limiter = (dp_limiter *)(uintptr_t)64;
+    dp_pool *pool = new_pool(1);
+    dp_source source = {.n = 0};
+    dp_iter *iter;
+    EXPECT(DP_EINVAL, dp_limiter_create(NULL, 1));
+    EXPECT(DP_EINVAL, dp_limiter_create(&limiter, 0));
+    cr_assert_null(limiter);
+    dp_limiter_destroy(NULL);
+    EXPECT(DP_EINVAL, dp_limiter_usage(NULL, NULL, NULL));
+    limiter = new_limiter(UINT32_MAX);
+    EXPECT(0, dp_limiter_usage(limiter, NULL, NULL));
+    expect_usage(limiter, 0, 0);
+    dp_options options = {.limiter = limiter};
+    EXPECT(DP_EINVAL, dp_pool_imap(pool, count, &source, 0, &options, &iter));
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+/* ---- At most so many ---- */
+
+typedef struct crowd {
+    _Atomic(int) inside, most, runs;
+    int failing; /* Every so many-th fails. */
+} crowd;
+
+static int pass(crowd *c)
+{
+    int inside = atomic_fetch_add(&c->inside, 1) + 1, most = atomic_load(&c->most);
+    while (inside > most && !atomic_compare_exchange_weak(&c->most, &most, inside))
+        ;
+    /* Long enough for others to come in, if they may. */
+    for (int i = 0; i < 20; i++)
+        sched_yield();
+    atomic_fetch_sub(&c->inside, 1);
+    int run = atomic_fetch_add(&c->runs, 1);
+    return c->failing && run % c->failing == 0 ? 5 : 0;
+}
+
+static int pass_item(void *out, const void *in, void *context)
+{
+    (void)out, (void)in;
+    return pass(context);
+}
+
+static int pass_columns(void *out, const void *const *in, void *context)
+{
+    (void)out, (void)in;
+    return pass(context);
+}
+
+static int pass_range(size_t begin, size_t end, void *context)
+{
+    (void)begin, (void)end;
+    return pass(context);
+}
+
+static int pass_tile(size_t row, size_t rows_end, size_t column, size_t columns_end, void *context)
+{
+    (void)row, (void)rows_end, (void)column, (void)columns_end;
+    return pass(context);
+}
+
+static int pass_fold(void *accumulator, size_t begin, size_t end, void *context)
+{
+    *(size_t *)accumulator += end - begin;
+    return pass(context);
+}
+
+static void add(void *accumulator, const void *other, void *context)
+{
+    (void)context;
+    *(size_t *)accumulator += *(const size_t *)other;
+}
+
+enum { ITEMS = 40 };
+
+static void scan_once(dp_pool *pool, dp_options *options, dp_future **future)
+{
+    size_t in[ITEMS], out[ITEMS], zero = 0;
+    for (size_t i = 0; i < ITEMS; i++)
+        in[i] = 1;
+    if (future) {
+        EXPECT(0, dp_pool_scan_async(pool, add, NULL, in, out, sizeof *in, ITEMS, &zero,
+                                     DP_SCAN_INCLUSIVE, options, future));
+        EXPECT(0, dp_future_wait(*future, 20));
+    } else {
+        EXPECT(0, dp_pool_scan(pool, add, NULL, in, out, sizeof *in, ITEMS, &zero,
+                               DP_SCAN_INCLUSIVE, options));
+    }
+    for (size_t i = 0; i < ITEMS; i++)
+        cr_assert_eq(out[i], i + 1);
+}
+
+static void run_all_verbs(dp_pool *pool, crowd *c, dp_limiter *limiter)
+{
+    dp_options options = {.context = c, .limiter = limiter};
+    dp_options in_order = {.deterministic = 1, .limiter = limiter};
+    dp_extent side = {0, 8, 2};
+    dp_column column = {c, 1, 0};
+    dp_delayed calls[ITEMS];
+    size_t zero = 0, sum = 0;
+    for (size_t i = 0; i < ITEMS; i++)
+        calls[i] = (dp_delayed){pass_item, NULL, NULL};
+    EXPECT(0, dp_pool_apply(pool, pass_item, NULL, 0, NULL, 0, &options));
+    EXPECT(0, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options));
+    EXPECT(0, dp_pool_starmap(pool, pass_columns, &column, 1, NULL, 0, ITEMS, &options));
+    EXPECT(0, dp_pool_run(pool, calls, ITEMS, &options));
+    cr_assert_eq(c->runs, 3 * ITEMS + 1);
+    EXPECT(0, dp_pool_for(pool, pass_range, c, 3, ITEMS, &options));
+    EXPECT(0, dp_pool_for_2d(pool, pass_tile, c, side, side, &options));
+    EXPECT(0, dp_pool_reduce(pool, pass_fold, c, 0, ITEMS, add, &zero, &sum, sizeof sum, &options));
+    cr_assert_eq(sum, ITEMS);
+    EXPECT(0,
+           dp_pool_reduce(pool, pass_fold, c, 0, ITEMS, add, &zero, &sum, sizeof sum, &in_order));
+    cr_assert_eq(sum, ITEMS);
+    scan_once(pool, &options, NULL);
+}
+
+static void run_all_async(dp_pool *pool, crowd *c, dp_limiter *limiter)
+{
+    dp_options options = {.context = c, .limiter = limiter};
+    dp_extent side = {0, 8, 2};
+    dp_column column = {c, 1, 0};
+    dp_delayed calls[ITEMS];
+    dp_future *f[10];
+    size_t zero = 0, sum = 0;
+    for (size_t i = 0; i < ITEMS; i++)
+        calls[i] = (dp_delayed){pass_item, NULL, NULL};
+    EXPECT(0, dp_pool_apply_async(pool, pass_item, NULL, 0, NULL, 0, &options, &f[0]));
+    EXPECT(0, dp_pool_map_async(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options, &f[1]));
+    EXPECT(0,
+           dp_pool_starmap_async(pool, pass_columns, &column, 1, NULL, 0, ITEMS, &options, &f[2]));
+    EXPECT(0, dp_pool_run_async(pool, calls, ITEMS, &options, &f[3]));
+    EXPECT(0, dp_pool_for_async(pool, pass_range, c, 3, ITEMS, &options, &f[4]));
+    EXPECT(0, dp_pool_for_2d_async(pool, pass_tile, c, side, side, &options, &f[5]));
+    EXPECT(0, dp_pool_reduce_async(pool, pass_fold, c, 0, ITEMS, add, &zero, NULL, sizeof sum,
+                                   &options, &f[6]));
+    EXPECT(0, dp_future_then(f[0], pool, pass_item, NULL, 0, &options, &f[7]));
+    EXPECT(0, dp_pool_map_async(pool, pass_item, NULL, 0, NULL, 0, 0, &options, &f[8]));
+    scan_once(pool, &options, &f[9]);
+    EXPECT(0, dp_future_get(f[6], &sum, sizeof sum));
+    cr_assert_eq(sum, ITEMS);
+    for (EACH(i, f))
+        finish(f[i], DP_FUTURE_DONE);
+}
+
+DP_TEST(limiter, every_verb_keeps_to_it)
+{
+    for (uint32_t tokens = 1; tokens <= 3; tokens++) {
+        dp_pool *pool = new_pool(4);
+        dp_limiter *limiter = new_limiter(tokens);
+        crowd c = {.failing = 0};
+        run_all_verbs(pool, &c, limiter);
+        run_all_async(pool, &c, limiter);
+        cr_assert_leq(c.most, (int)tokens);
+        expect_usage(limiter, 0, 0);
+        dp_limiter_destroy(limiter);
+        end_pool(pool);
+    }
+}
+
+typedef struct caller {
+    dp_pool *pools[2];
+    crowd c;
+    dp_limiter *limiter;
+} caller;
+
+static void call_verbs(int index, void *context)
+{
+    caller *who = context;
+    dp_options options = {.context = &who->c, .limiter = who->limiter};
+    dp_pool *pool = who->pools[index % 2];
+    for (int i = 0; i < 5; i++) {
+        dp_future *future = start(pool, pass_item, &who->c, who->limiter);
+        EXPECT(0, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, 10, &options));
+        finish(future, DP_FUTURE_DONE);
+    }
+}
+
+DP_TEST(limiter, calls_of_several_threads_and_pools_share_the_tokens)
+{
+    caller who = {.pools = {new_pool(3), new_pool(2)}, .limiter = new_limiter(2)};
+    run_threads(4, call_verbs, &who);
+    cr_assert_eq(who.c.runs, 4 * 5 * 11);
+    cr_assert_leq(who.c.most, 2);
+    expect_usage(who.limiter, 0, 0);
+    dp_limiter_destroy(who.limiter);
+    end_pool(who.pools[0]);
+    end_pool(who.pools[1]);
+}
+
+static int meet(void *out, const void *in, void *context)
+{
+    (void)out, (void)in;
+    counter_add(context, 1);
+    counter_wait(context, 3);
+    return 0;
+}
+
+DP_TEST(limiter, as_many_run_at_once_as_there_are_tokens)
+{
+    if (is_serial())
+        return;
+    dp_pool *pool = new_pool(4);
+    dp_limiter *limiter = new_limiter(3);
+    counter met = COUNTER_INIT;
+    dp_options options = {.context = &met, .limiter = limiter};
+    dp_future *future, *single[3];
+    EXPECT(0, dp_pool_map(pool, meet, NULL, 0, NULL, 0, 3, &options));
+    met.value = 0;
+    EXPECT(0, dp_pool_map_async(pool, meet, NULL, 0, NULL, 0, 3, &options, &future));
+    finish(future, DP_FUTURE_DONE);
+    met.value = 0;
+    for (EACH(i, single))
+        single[i] = start(pool, meet, &met, limiter);
+    for (EACH(i, single))
+        finish(single[i], DP_FUTURE_DONE);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+DP_TEST(limiter, there_may_be_more_tokens_than_workers)
+{
+    dp_pool *pool = new_pool(1);
+    dp_limiter *limiter = new_limiter(1000000);
+    crowd c = {.failing = 0};
+    dp_options options = {.context = &c, .limiter = limiter};
+    EXPECT(0, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, 100, &options));
+    dp_future *future = start(pool, pass_item, &c, limiter);
+    finish(future, DP_FUTURE_DONE);
+    cr_assert_eq(c.runs, 101);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+/* ---- The line ---- */
+
+typedef struct record {
+    _Atomic(int) next;
+    int order[64];
+} record;
+
+static int note_order(void *out, const void *in, void *context)
+{
+    record *r = context;
+    (void)out;
+    r->order[atomic_fetch_add(&r->next, 1)] = *(const int *)in;
+    return 0;
+}
+
+DP_TEST(limiter, tokens_are_given_in_order)
+{
+    enum { MANY = 64 };
+    dp_pool *pools[] = {new_pool(2), new_pool(1)};
+    dp_limiter *limiter = new_limiter(1);
+    record r = {.next = 0};
+    dp_future *futures[MANY];
+    holder h;
+    hold(&h, limiter);
+    for (int i = 0; i < MANY; i++) {
+        dp_options options = {.context = &r,
+                              .limiter = limiter,
+                              .priority = i % 2 ? DP_PRIORITY_HIGH : DP_PRIORITY_LOW};
+        EXPECT(0, dp_pool_apply_async(pools[i % 2], note_order, &i, sizeof i, NULL, 0, &options,
+                                      &futures[i]));
+        cr_assert_eq(dp_future_status(futures[i]), DP_FUTURE_PENDING);
+        EXPECT(DP_ETIMEDOUT, dp_future_wait(futures[i], 0));
+        expect_usage(limiter, 1, (size_t)i + 1);
+    }
+    let_go(&h);
+    for (int i = 0; i < MANY; i++)
+        finish(futures[i], DP_FUTURE_DONE);
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(r.order[i], i);
+    dp_limiter_destroy(limiter);
+    end_pool(pools[0]);
+    end_pool(pools[1]);
+}
+
+/* Work of the serial engine runs inside the giving of the token: the stack must not grow by it. */
+DP_TEST(limiter, the_line_may_be_long)
+{
+    enum { MANY = 30000 };
+    dp_pool *pool = new_pool(1);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    dp_future **futures = calloc(MANY, sizeof(*futures));
+    holder h;
+    hold(&h, limiter);
+    for (int i = 0; i < MANY; i++)
+        futures[i] = start(pool, count, &runs, limiter);
+    let_go(&h);
+    for (int i = 0; i < MANY; i++)
+        finish(futures[i], DP_FUTURE_DONE);
+    cr_assert_eq(counter_get(&runs), MANY);
+    free(futures);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+DP_TEST(limiter, a_chain_under_a_limiter_may_be_long)
+{
+    enum { LENGTH = 30000 };
+    dp_pool *pool = new_pool(1);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    dp_options options = {.context = &runs, .limiter = limiter};
+    holder h;
+    hold(&h, limiter);
+    dp_future *last = start(pool, count, &runs, limiter), *next;
+    for (int i = 1; i < LENGTH; i++) {
+        EXPECT(0, dp_future_then(last, pool, count, NULL, 0, &options, &next));
+        dp_future_release(last);
+        last = next;
+    }
+    expect_usage(limiter, 1, 1);
+    let_go(&h);
+    EXPECT(0, dp_future_get(last, NULL, 0));
+    cr_assert_eq(counter_get(&runs), LENGTH);
+    dp_future_release(last);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+DP_TEST(limiter, what_waits_can_be_cancelled)
+{
+    dp_pool *pool = new_pool(1);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    dp_future *futures[4];
+    dp_error error;
+    holder h;
+    hold(&h, limiter);
+    for (EACH(i, futures))
+        futures[i] = start(pool, count, &runs, limiter);
+    EXPECT(0, dp_future_cancel(futures[1]));
+    EXPECT(0, dp_future_cancel(futures[1]));
+    EXPECT(0, dp_future_cancel(futures[3]));
+    expect_usage(limiter, 1, 2);
+    EXPECT(0, dp_future_error(futures[1], &error));
+    EXPECT(DP_ECANCELLED, error.code);
+    let_go(&h);
+    for (size_t i = 0; i < 4; i++)
+        finish(futures[i], i % 2 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
+    cr_assert_eq(counter_get(&runs), 2);
+    expect_usage(limiter, 0, 0);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+/* One that has a token but no worker yet gives it to the next. */
+DP_TEST(limiter, a_cancelled_job_gives_its_token_back)
+{
+    if (is_serial())
+        return;
+    dp_pool *pool = new_pool(1), *other = new_pool(1);
+    dp_limiter *limiter = new_limiter(1);
+    counter entered = COUNTER_INIT, gate = COUNTER_INIT, runs = COUNTER_INIT;
+    occupation how = {&entered, &gate};
+    dp_future *busy = occupy_worker(pool, &how);
+    dp_future *first = start(pool, count, &runs, limiter);
+    dp_future *second = start(other, count, &runs, limiter);
+    expect_usage(limiter, 1, 1);
+    EXPECT(0, dp_future_cancel(first));
+    finish(second, DP_FUTURE_DONE);
+    finish(first, DP_FUTURE_CANCELLED);
+    cr_assert_eq(counter_get(&runs), 1);
+    first = start(pool, count, &runs, limiter);
+    second = start(pool, count, &runs, limiter);
+    EXPECT(0, dp_pool_cancel(pool));
+    finish(second, DP_FUTURE_CANCELLED);
+    finish(first, DP_FUTURE_CANCELLED);
+    expect_usage(limiter, 0, 0);
+    counter_add(&gate, 1);
+    finish(busy, DP_FUTURE_DONE);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+    end_pool(other);
+}
+
+/* ---- Errors, limits, progress ---- */
+
+DP_TEST(limiter, failing_items_give_their_tokens_back)
+{
+    dp_pool *pool = new_pool(3);
+    dp_limiter *limiter = new_limiter(2);
+    int status[ITEMS], failed = 0;
+    crowd c = {.failing = 7};
+    dp_options options = {.context = &c, .limiter = limiter};
+    dp_future *future;
+    EXPECT(DP_ETASK, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options));
+    expect_usage(limiter, 0, 0);
+    EXPECT(DP_ETASK, dp_pool_for(pool, pass_range, &(crowd){.failing = 1}, 0, ITEMS, &options));
+    expect_usage(limiter, 0, 0);
+    options.on_error = DP_ERRORS_FINISH;
+    EXPECT(DP_ETASK, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options));
+    options.on_error = DP_ERRORS_COLLECT;
+    options.status = status;
+    EXPECT(0, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options));
+    for (EACH(i, status))
+        failed += status[i] == 5;
+    cr_assert(failed >= ITEMS / 7 && failed <= ITEMS / 7 + 1);
+    options.retries = 1; /* Of those that fail together, both might fail again; not all. */
+    c = (crowd){.failing = ITEMS + 1};
+    EXPECT(0, dp_pool_map_async(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options, &future));
+    finish(future, DP_FUTURE_DONE);
+    cr_assert_eq(c.runs, ITEMS + 1);
+    cr_assert_leq(c.most, 2);
+    expect_usage(limiter, 0, 0);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+DP_TEST(limiter, the_deadline_passes_while_a_call_waits)
+{
+    dp_pool *pool = new_pool(2);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    int status[3] = {1, 1, 1};
+    dp_options options = {.context = &runs, .limiter = limiter, .deadline = 0.02, .status = status};
+    dp_error error;
+    dp_future *future;
+    holder h;
+    hold(&h, limiter);
+    EXPECT(DP_ETIMEDOUT, dp_pool_map(pool, count, NULL, 0, NULL, 0, 3, &options));
+    for (EACH(i, status))
+        EXPECT(DP_ECANCELLED, status[i]);
+    EXPECT(0, dp_pool_map_async(pool, count, NULL, 0, NULL, 0, 3, &options, &future));
+    EXPECT(0, dp_future_wait(future, 20));
+    EXPECT(0, dp_future_error(future, &error));
+    EXPECT(DP_ETIMEDOUT, error.code);
+    dp_future_release(future);
+    expect_usage(limiter, 1, 0);
+    cr_assert_eq(counter_get(&runs), 0);
+    let_go(&h);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+static void note_progress(const dp_progress *progress, void *context)
+{
+    *(dp_progress *)context = *progress;
+}
+
+DP_TEST(limiter, progress_counts_items)
+{
+    dp_pool *pool = new_pool(2);
+    dp_limiter *limiter = new_limiter(2);
+    crowd c = {.failing = 0};
+    dp_progress last = {.done = 0};
+    dp_options options = {.context = &c,
+                          .limiter = limiter,
+                          .chunk = 3,
+                          .progress = note_progress,
+                          .progress_context = &last};
+    EXPECT(0, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options));
+    cr_assert_eq(last.done, ITEMS);
+    cr_assert_eq(last.total, ITEMS);
+    cr_assert(last.finished);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+typedef struct cancelled_call {
+    counter entered, gate;
+} cancelled_call;
+
+static int enter_and_wait(void *out, const void *in, void *context)
+{
+    cancelled_call *c = context;
+    (void)out, (void)in;
+    counter_add(&c->entered, 1);
+    counter_wait(&c->gate, 1);
+    return 0;
+}
+
+/* Some of its threads run and some wait for a token that does not come. */
+DP_TEST(limiter, a_running_call_can_be_cancelled)
+{
+    if (is_serial())
+        return;
+    dp_pool *pool = new_pool(2);
+    dp_limiter *limiter = new_limiter(2);
+    cancelled_call c = {COUNTER_INIT, COUNTER_INIT};
+    dp_options options = {.context = &c, .limiter = limiter};
+    dp_future *future;
+    holder h;
+    hold(&h, limiter);
+    EXPECT(0, dp_pool_map_async(pool, enter_and_wait, NULL, 0, NULL, 0, 10, &options, &future));
+    counter_wait(&c.entered, 1);
+    EXPECT(DP_EBUSY, dp_future_cancel(future));
+    counter_add(&c.gate, 1);
+    finish(future, DP_FUTURE_CANCELLED);
+    cr_assert_eq(counter_get(&c.entered), 1);
+    let_go(&h);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+typedef struct inside {
+    dp_pool *pool;
+    dp_limiter *limiter;
+    counter entered, runs;
+    int code;
+} inside;
+
+static int wait_inside(void *out, const void *in, void *context)
+{
+    inside *i = context;
+    dp_options options = {.context = &i->runs, .limiter = i->limiter};
+    (void)out, (void)in;
+    counter_add(&i->entered, 1);
+    i->code = dp_pool_map(i->pool, count, NULL, 0, NULL, 0, 3, &options);
+    return i->code;
+}
+
+DP_TEST(limiter, a_call_that_waits_ends_with_the_one_around_it)
+{
+    if (is_serial())
+        return;
+    inside i = {new_pool(1), new_limiter(1), COUNTER_INIT, COUNTER_INIT, 0};
+    holder h;
+    hold(&h, i.limiter);
+    dp_future *future = start(i.pool, wait_inside, &i, NULL);
+    counter_wait(&i.entered, 1);
+    EXPECT(DP_EBUSY, dp_future_cancel(future));
+    finish(future, DP_FUTURE_CANCELLED);
+    EXPECT(DP_ECANCELLED, i.code);
+    cr_assert_eq(counter_get(&i.runs), 0);
+    expect_usage(i.limiter, 1, 0);
+    let_go(&h);
+    dp_limiter_destroy(i.limiter);
+    end_pool(i.pool);
+}
+
+/* ---- The end of pools ---- */
+
+DP_TEST(limiter, a_closed_pool_does_what_it_has_accepted)
+{
+    dp_pool *pool = new_pool(1);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    dp_options options = {.context = &runs, .limiter = limiter};
+    dp_future *futures[4], *late;
+    holder h;
+    hold(&h, limiter);
+    for (EACH(i, futures))
+        futures[i] = start(pool, count, &runs, limiter);
+    EXPECT(0, dp_pool_close(pool));
+    EXPECT(DP_ECLOSED, dp_pool_apply(pool, count, NULL, 0, NULL, 0, &options));
+    EXPECT(DP_ECLOSED, dp_pool_apply_async(pool, count, NULL, 0, NULL, 0, &options, &late));
+    cr_assert_null(late);
+    EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0));
+    EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0.01));
+    EXPECT(0, dp_future_cancel(futures[3]));
+    let_go(&h);
+    EXPECT(0, dp_pool_join(pool, 20));
+    cr_assert_eq(counter_get(&runs), 3);
+    for (size_t i = 0; i < 4; i++)
+        finish(futures[i], i == 3 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+typedef struct ending {
+    dp_pool *pool;
+    holder h;
+} ending;
+
+static void destroy_or_let_go(int index, void *context)
+{
+    ending *e = context;
+    if (index == 0)
+        end_pool(e->pool);
+    else
+        counter_add(&e->h.gate, 1);
+}
+
+DP_TEST(limiter, destroying_a_pool_waits_for_what_waits)
+{
+    for (int round = 0; round < 10; round++) {
+        ending e = {.pool = new_pool(2)};
+        dp_limiter *limiter = new_limiter(1);
+        counter runs = COUNTER_INIT;
+        dp_future *futures[4];
+        hold(&e.h, limiter);
+        for (EACH(i, futures))
+            futures[i] = start(e.pool, count, &runs, limiter);
+        run_threads(2, destroy_or_let_go, &e);
+        cr_assert_eq(counter_get(&runs), 4);
+        for (EACH(i, futures))
+            finish(futures[i], DP_FUTURE_DONE);
+        let_go(&e.h);
+        dp_limiter_destroy(limiter);
+    }
+}
+
+DP_TEST(limiter, closing_and_cancelling_what_waits_ends_the_pool)
+{
+    dp_pool *pool = new_pool(2);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    holder h;
+    hold(&h, limiter);
+    dp_future *future = start(pool, count, &runs, limiter);
+    EXPECT(0, dp_pool_close(pool));
+    EXPECT(0, dp_future_cancel(future));
+    EXPECT(0, dp_pool_join(pool, 20));
+    finish(future, DP_FUTURE_CANCELLED);
+    end_pool(pool);
+    let_go(&h);
+    dp_limiter_destroy(limiter);
+}
+
+DP_TEST(limiter, cancelling_and_terminating_a_pool_reach_what_waits)
+{
+    dp_pool *pool = new_pool(2), *other = new_pool(1);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    dp_future *first[3], *second[3];
+    holder h;
+    hold(&h, limiter);
+    dp_future *elsewhere = start(other, count, &runs, limiter);
+    for (EACH(i, first))
+        first[i] = start(pool, count, &runs, limiter);
+    EXPECT(0, dp_pool_cancel(pool));
+    for (EACH(i, first))
+        finish(first[i], DP_FUTURE_CANCELLED);
+    for (EACH(i, second))
+        second[i] = start(pool, count, &runs, limiter);
+    EXPECT(0, dp_pool_terminate(pool));
+    for (EACH(i, second))
+        finish(second[i], DP_FUTURE_CANCELLED);
+    end_pool(pool);
+    expect_usage(limiter, 1, 1);
+    let_go(&h);
+    finish(elsewhere, DP_FUTURE_DONE);
+    cr_assert_eq(counter_get(&runs), 1);
+    dp_limiter_destroy(limiter);
+    end_pool(other);
+}
+
+DP_TEST(limiter, may_be_destroyed_while_in_use)
+{
+    dp_pool *pool = new_pool(2);
+    dp_limiter *limiter = new_limiter(1);
+    crowd c = {.failing = 0};
+    dp_options options = {.context = &c, .limiter = limiter};
+    dp_future *futures[3];
+    holder h;
+    hold(&h, limiter);
+    for (EACH(i, futures))
+        EXPECT(0, dp_pool_map_async(pool, pass_item, NULL, 0, NULL, 0, 10, &options, &futures[i]));
+    dp_limiter_destroy(limiter);
+    let_go(&h);
+    for (EACH(i, futures))
+        finish(futures[i], DP_FUTURE_DONE);
+    cr_assert_eq(c.runs, 30);
+    cr_assert_eq(c.most, 1);
+    end_pool(pool);
+}
+
+/* ---- Calls inside calls ---- */
+
+typedef struct nest {
+    dp_pool *pool;
+    dp_limiter *limiter, *other;
+    dp_future *child;
+    counter runs;
+    int codes[6];
+} nest;
+
+static int call_in_loop(size_t begin, size_t end, void *context)
+{
+    nest *n = context;
+    dp_options again = {.context = &n->runs, .limiter = n->limiter};
+    (void)begin, (void)end;
+    n->codes[2] = dp_pool_apply(n->pool, count, NULL, 0, NULL, 0, &again);
+    return 0;
+}
+
+static int call_again(void *out, const void *in, void *context)
+{
+    nest *n = context;
+    dp_options again = {.context = &n->runs, .limiter = n->limiter};
+    dp_options other = {.context = &n->runs, .limiter = n->other};
+    (void)out, (void)in;
+    n->codes[0] = dp_pool_map(n->pool, count, NULL, 0, NULL, 0, 4, &again);
+    n->codes[1] = dp_pool_map(n->pool, count, NULL, 0, NULL, 0, 4, &other);
+    dp_pool_for(n->pool, call_in_loop, n, 0, 1, NULL);
+    n->codes[3] = dp_pool_apply_async(n->pool, count, NULL, 0, NULL, 0, &again, &n->child);
+    n->codes[4] = dp_future_wait(n->child, DP_FOREVER);
+    n->codes[5] = dp_future_wait(n->child, 0);
+    return 0;
+}
+
+DP_TEST(limiter, a_task_with_a_token_cannot_wait_for_another)
+{
+    static const int expected[] = {DP_EDEADLOCK, 0, DP_EDEADLOCK, 0, DP_EDEADLOCK, DP_ETIMEDOUT};
+    for (int is_async = 0; is_async < 2; is_async++) {
+        nest n = {.pool = new_pool(2), .runs = COUNTER_INIT};
+        n.limiter = new_limiter(1);
+        n.other = new_limiter(1);
+        dp_options options = {.context = &n, .limiter = n.limiter};
+        if (is_async)
+            finish(start(n.pool, call_again, &n, n.limiter), DP_FUTURE_DONE);
+        else
+            EXPECT(0, dp_pool_apply(n.pool, call_again, NULL, 0, NULL, 0, &options));
+        for (EACH(i, expected))
+            EXPECT(expected[i], n.codes[i]);
+        finish(n.child, DP_FUTURE_DONE);
+        cr_assert_eq(counter_get(&n.runs), 5);
+        dp_limiter_destroy(n.limiter);
+        dp_limiter_destroy(n.other);
+        end_pool(n.pool);
+    }
+}
+
+static void call_in_callback(dp_future *future, void *context)
+{
+    nest *n = context;
+    dp_options again = {.context = &n->runs, .limiter = n->limiter};
+    (void)future;
+    n->codes[0] = dp_pool_apply(n->pool, count, NULL, 0, NULL, 0, &again);
+    counter_add(&n->runs, 10);
+}
+
+DP_TEST(limiter, a_callback_has_no_token)
+{
+    nest n = {.pool = new_pool(1), .runs = COUNTER_INIT, .limiter = new_limiter(1)};
+    holder h;
+    hold(&h, n.limiter);
+    dp_future *future = start(n.pool, count, &n.runs, n.limiter);
+    EXPECT(0, dp_future_on_done(future, call_in_callback, &n));
+    let_go(&h);
+    counter_wait(&n.runs, 12);
+    EXPECT(0, n.codes[0]);
+    finish(future, DP_FUTURE_DONE);
+    dp_limiter_destroy(n.limiter);
+    end_pool(n.pool);
+}
+
+/* The token was given to work that only the waiting thread itself can run. */
+static int wait_behind_another(void *out, const void *in, void *context)
+{
+    nest *n = context;
+    dp_options again = {.context = &n->runs, .limiter = n->limiter};
+    dp_future *second;
+    (void)out, (void)in;
+    n->codes[0] = dp_pool_apply_async(n->pool, count, NULL, 0, NULL, 0, &again, &n->child);
+    n->codes[1] = dp_pool_apply(n->pool, count, NULL, 0, NULL, 0, &again);
+    n->codes[2] = dp_future_wait(n->child, DP_FOREVER);
+    dp_future_release(n->child);
+    n->codes[3] = dp_pool_apply_async(n->pool, count, NULL, 0, NULL, 0, &again, &n->child);
+    n->codes[4] = dp_pool_apply_async(n->pool, count, NULL, 0, NULL, 0, &again, &second);
+    n->codes[5] = dp_future_wait(second, DP_FOREVER);
+    dp_future_release(second);
+    return 0;
+}
+
+DP_TEST(limiter, the_only_worker_may_wait_for_a_token)
+{
+    for (int spares = -1; spares <= 1; spares++) {
+        dp_pool_options with = pool_options(1);
+        with.spares = spares;
+        nest n = {.pool = new_pool_with(&with), .runs = COUNTER_INIT, .limiter = new_limiter(1)};
+        finish(start(n.pool, wait_behind_another, &n, NULL), DP_FUTURE_DONE);
+        for (EACH(i, n.codes))
+            EXPECT(0, n.codes[i]);
+        finish(n.child, DP_FUTURE_DONE);
+        cr_assert_eq(counter_get(&n.runs), 4);
+        dp_limiter_destroy(n.limiter);
+        end_pool(n.pool);
+    }
+}
+
+/* ---- Work that follows other work ---- */
+
+DP_TEST(limiter, what_follows_waits_for_its_token_when_it_is_due)
+{
+    dp_pool *pool = new_pool(1);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    dp_options options = {.context = &runs, .limiter = limiter};
+    dp_future *first = start(pool, count, &runs, NULL), *next[3];
+    EXPECT(0, dp_future_wait(first, 20));
+    holder h;
+    hold(&h, limiter);
+    for (EACH(i, next))
+        EXPECT(0, dp_future_then(first, pool, count, NULL, 0, &options, &next[i]));
+    expect_usage(limiter, 1, 3);
+    EXPECT(0, dp_future_cancel(next[1]));
+    EXPECT(0, dp_pool_close(pool));
+    expect_usage(limiter, 1, 2);
+    let_go(&h);
+    for (size_t i = 0; i < 3; i++)
+        finish(next[i], i == 1 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
+    cr_assert_eq(counter_get(&runs), 3);
+    dp_future_release(first);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
+
+/* ---- Fork ---- */
+
+static int use_in_child(dp_limiter *limiter, dp_future *held)
+{
+    dp_pool_options options = pool_options(1);
+    dp_pool *pool;
+    counter runs = COUNTER_INIT;
+    dp_options with = {.context = &runs, .limiter = limiter};
+    dp_future *future;
+    int code = dp_limiter_usage(limiter, NULL, NULL) == DP_EFORKED ? 0 : 1;
+    if (dp_pool_create(&pool, &options) != 0)
+        return 2;
+    if (dp_pool_apply(pool, count, NULL, 0, NULL, 0, &with) != DP_EFORKED ||
+        dp_pool_apply_async(pool, count, NULL, 0, NULL, 0, &with, &future) != DP_EFORKED)
+        code = 3;
+    if (dp_future_cancel(held) != 0)
+        code = 4;
+    dp_future_release(held);
+    dp_limiter_destroy(limiter);
+    if (dp_limiter_create(&limiter, 1) != 0)
+        return 5;
+    with.limiter = limiter;
+    if (dp_pool_apply(pool, count, NULL, 0, NULL, 0, &with) != 0)
+        code = 6;
+    dp_limiter_destroy(limiter);
+    return dp_pool_destroy(pool) ? 7 : code;
+}
+
+DP_TEST(limiter, belongs_to_the_process_that_made_it)
+{
+    if (UNDER_ASAN)
+        return; /* Its locks are not ready for a fork while other threads run. */
+    dp_pool *pool = new_pool(1);
+    dp_limiter *limiter = new_limiter(1);
+    counter runs = COUNTER_INIT;
+    int status;
+    holder h;
+    hold(&h, limiter);
+    dp_future *held = start(pool, count, &runs, limiter);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(use_in_child(limiter, held));
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status));
+    cr_assert_eq(WEXITSTATUS(status), 0, "step %d", WEXITSTATUS(status));
+    let_go(&h);
+    finish(held, DP_FUTURE_DONE);
+    dp_limiter_destroy(limiter);
+    end_pool(pool);
+}
