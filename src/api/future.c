@@ -141,91 +141,6 @@ int dp__future_submit(dp_future *future, dp_pool *pool, const dp_options *option
 
 /* ---- Finishing ---- */
 
-/* The first callback of the list, which has one. */
-static dp__callback *pop_callback(dp_future *future)
-{
-    dp__callback *first = future->callbacks;
-    future->callbacks = first->next;
-    if (first->next)
-        first->next->link = &future->callbacks;
-    else
-        future->last_callback = &future->callbacks;
-    first->link = NULL;
-    return first;
-}
-
-static void call_back(dp_done_fn f, dp_future *future, void *context)
-{
-    int apart = dp__apart_begin();
-    f(future, context);
-    dp__apart_end(apart);
-}
-
-/* Runs a callback that is no listener. */
-static void run_callback(dp_future *future, dp__callback *callback, dp__ended *ended)
-{
-    dp_done_fn f = callback->f;
-    void *context = callback->context;
-    if (callback->kind == DP__CALLBACK_THEN) {
-        dp__then_start(context, future, ended);
-        dp_future_release(context);
-    } else {
-        /* One that is kept may be gone as soon as it was called. */
-        int is_kept = callback->kind == DP__CALLBACK_KEPT;
-        call_back(f, future, context);
-        if (!is_kept)
-            free(callback);
-    }
-}
-
-/* Runs callbacks until none has been added meanwhile. Futures that end by it join the list. */
-static void run_callbacks(dp_future *future, dp__ended *ended)
-{
-    dp__lock_acquire(&future->callback_lock);
-    while (future->callbacks) {
-        dp__callback *callback = pop_callback(future);
-        if (callback->kind == DP__CALLBACK_LISTENER) {
-            callback->f(future, callback->context);
-            continue;
-        }
-        dp__lock_release(&future->callback_lock);
-        run_callback(future, callback, ended);
-        dp__lock_acquire(&future->callback_lock);
-    }
-    future->called = 1;
-    dp__lock_release(&future->callback_lock);
-}
-
-static void join_ended(dp_future *future, dp__ended *ended)
-{
-    future->then->next_ended = NULL;
-    if (ended->first)
-        ended->last->then->next_ended = future;
-    else
-        ended->first = future;
-    ended->last = future;
-}
-
-void dp__future_settle(dp__ended *ended)
-{
-    while (ended->first) {
-        dp_future *future = ended->first;
-        ended->first = future->then->next_ended;
-        run_callbacks(future, ended);
-        dp_future_release(future);
-    }
-}
-
-static void call_listeners(dp_future *future)
-{
-    dp__lock_acquire(&future->callback_lock);
-    while (future->callbacks && future->callbacks->kind == DP__CALLBACK_LISTENER) {
-        dp__callback *listener = pop_callback(future);
-        listener->f(future, listener->context);
-    }
-    dp__lock_release(&future->callback_lock);
-}
-
 /* Ends the future; the caller holds a reference. Release: what the items wrote, for waiters. */
 static void set_final(dp_future *future, dp_future_state state)
 {
@@ -234,7 +149,7 @@ static void set_final(dp_future *future, dp_future_state state)
     if (future->then) {
         /* The callbacks may have to wait for others on this thread, which may wait for us by a
            listener. */
-        call_listeners(future);
+        dp__callbacks_run_listeners(future);
         dp__then_detach(future);
     }
 }
@@ -243,8 +158,8 @@ static void finish(dp_future *future, dp_future_state state)
 {
     dp__ended ended = {NULL, NULL};
     set_final(future, state);
-    run_callbacks(future, &ended);
-    dp__future_settle(&ended);
+    dp__callbacks_run(future, &ended);
+    dp__ended_settle(&ended);
 }
 
 /* Makes a pending future a running one; 0 if it was not pending any more. */
@@ -296,7 +211,7 @@ void dp__job_finish(dp__job *job)
     if (future->then && future->then->ended) {
         /* We are inside submit(), called with that list; it takes over the queue's reference. */
         set_final(future, state);
-        join_ended(future, future->then->ended);
+        dp__ended_join(future, future->then->ended);
         return;
     }
     finish(future, state);
@@ -354,7 +269,7 @@ int dp__future_end(dp_future *future, dp_future_state state, const dp_error *err
     dp__care_end(future->call.care);
     dp_future_retain(future);
     set_final(future, state);
-    join_ended(future, ended);
+    dp__ended_join(future, ended);
     return 1;
 }
 
@@ -399,57 +314,6 @@ int dp__future_unhold(dp_future *future)
 int dp__future_is_held(dp_future *future)
 {
     return (dp__load_relaxed(&future->state) & FLAG_HELD) != 0;
-}
-
-/* ---- Listeners ---- */
-
-static void append(dp_future *future, dp__callback *callback)
-{
-    callback->next = NULL;
-    callback->link = future->last_callback;
-    *callback->link = callback;
-    future->last_callback = &callback->next;
-}
-
-static void put_first(dp_future *future, dp__callback *callback)
-{
-    callback->next = future->callbacks;
-    callback->link = &future->callbacks;
-    if (callback->next)
-        callback->next->link = &callback->next;
-    else
-        future->last_callback = &callback->next;
-    future->callbacks = callback;
-}
-
-int dp__future_listen(dp_future *future, dp__callback *callback)
-{
-    int is_listener = callback->kind == DP__CALLBACK_LISTENER;
-    dp__lock_acquire(&future->callback_lock);
-    /* The end comes before the lock is taken to run callbacks. So if it has not come by now, the
-       listener will be found, and before any callback that lasts. */
-    int added = is_listener ? !dp__job_finished(&future->job) : !future->called;
-    if (added && is_listener)
-        put_first(future, callback);
-    else if (added)
-        append(future, callback);
-    dp__lock_release(&future->callback_lock);
-    return added;
-}
-
-int dp__future_unlisten(dp_future *future, dp__callback *listener)
-{
-    dp__lock_acquire(&future->callback_lock);
-    int listens = listener->link != NULL;
-    if (listens) {
-        *listener->link = listener->next;
-        if (listener->next)
-            listener->next->link = listener->link;
-        else
-            future->last_callback = listener->link;
-    }
-    dp__lock_release(&future->callback_lock);
-    return listens;
 }
 
 /* ---- The user's side ---- */
@@ -579,20 +443,4 @@ int dp_future_cancel(dp_future *future)
     }
     dp_future_release(future);
     return code;
-}
-
-int dp_future_on_done(dp_future *future, dp_done_fn f, void *context)
-{
-    if (!future || !f)
-        return DP_EINVAL;
-    dp__callback *callback = malloc(sizeof *callback);
-    if (!callback)
-        return DP_ENOMEM;
-    *callback = (dp__callback){f, context, NULL, NULL, DP__CALLBACK_USER};
-    dp__store_relaxed(&future->asked, 1);
-    if (!dp__future_listen(future, callback)) {
-        free(callback);
-        call_back(f, future, context);
-    }
-    return 0;
 }

@@ -95,7 +95,7 @@ int dp__future_is_held(dp_future *future);
    it has ended already. */
 int dp__future_unhold(dp_future *future);
 
-/* Ends a pending future without running it, and leaves its callbacks to dp__future_settle(). 1 if
+/* Ends a pending future without running it, and leaves its callbacks to dp__ended_settle(). 1 if
    that was done, 0 if it was pending no more. */
 int dp__future_end(dp_future *future, dp_future_state state, const dp_error *error,
                    dp__ended *ended);
@@ -103,8 +103,14 @@ int dp__future_end(dp_future *future, dp_future_state state, const dp_error *err
 /* Ends a pending future as failed with the code with which its engine refused it. */
 void dp__future_refuse(dp_future *future, int code);
 
-/* Runs the callbacks of all futures in the list, also of those that join it meanwhile. */
-void dp__future_settle(dp__ended *ended);
+/*
+ * For a waiter that found the future unfinished. Without a time limit (INT64_MAX) it runs the work
+ * if nobody has begun it and a place is free, or work that it follows, and then returns 0. 1 if
+ * there was nothing to run. DP_EDEADLOCK if the calling thread is inside that very work.
+ */
+int dp__future_advance(dp_future *future, int64_t deadline);
+
+/* ---- callback.c ---- */
 
 /* Adds a callback of another kind than the user's. 0 if the future has finished: it is not added
    and will not be called. A listener is refused from the moment of the end, the others once all
@@ -114,12 +120,18 @@ int dp__future_listen(dp_future *future, dp__callback *callback);
 /* Takes a listener away. 0 if it has been called. */
 int dp__future_unlisten(dp_future *future, dp__callback *listener);
 
-/*
- * For a waiter that found the future unfinished. Without a time limit (INT64_MAX) it runs the work
- * if nobody has begun it and a place is free, or work that it follows, and then returns 0. 1 if
- * there was nothing to run. DP_EDEADLOCK if the calling thread is inside that very work.
- */
-int dp__future_advance(dp_future *future, int64_t deadline);
+/* The future is final: calls the listeners, and nothing else. */
+void dp__callbacks_run_listeners(dp_future *future);
+
+/* The future is final: runs callbacks until none has been added meanwhile. Futures that end by it
+   join the list. */
+void dp__callbacks_run(dp_future *future, dp__ended *ended);
+
+/* Adds a future, one that follows another, with a reference to it. */
+void dp__ended_join(dp_future *future, dp__ended *ended);
+
+/* Runs the callbacks of all futures in the list, also of those that join it meanwhile. */
+void dp__ended_settle(dp__ended *ended);
 
 /* ---- then.c ---- */
 

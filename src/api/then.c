@@ -106,7 +106,7 @@ static int start_if_due(dp_future *child)
     int is_due = !parent || dp__job_finished(&parent->job);
     if (parent && is_due && dp__future_is_held(child))
         dp__then_start(child, parent, &ended);
-    dp__future_settle(&ended);
+    dp__ended_settle(&ended);
     dp_future_release(parent);
     return is_due;
 }
@@ -237,7 +237,7 @@ int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, 
     if (!dp__future_listen(future, &made->then->callback)) {
         dp__ended ended = {NULL, NULL};
         dp__then_start(made, future, &ended);
-        dp__future_settle(&ended);
+        dp__ended_settle(&ended);
         dp_future_release(made);
     }
     return 0;
