@@ -67,7 +67,8 @@ void dp_future_release(dp_future *future)
 
 static void prepare(dp_future *future, const dp__engine *engine, void *state, uint32_t generation)
 {
-    memset(future, 0, sizeof *future);
+    /* The verb's own part of the call is written with it. */
+    memset(future, 0, offsetof(dp_future, call) + offsetof(dp__call, as));
     dp__store_relaxed(&future->references, 2);
     future->generation = generation;
     future->engine = engine;

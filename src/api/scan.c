@@ -301,7 +301,7 @@ static void make_range(dp__scan *scan, dp_fold_fn fold, dp_fold_fn f, void *cont
 
 static int make_call(dp__call *call, dp__scan *scan, const dp_options *options)
 {
-    *call = dp__new_call(run_scan, NULL, 1, NULL);
+    dp__call_begin(call, run_scan, NULL, 1, NULL);
     if (!scan->fold || !scan->scan || !scan->combine || !scan->identity || scan->size == 0)
         return DP_EINVAL;
     if (scan->size > SIZE_MAX / (16 * MAX_BLOCKS))

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "future_internal.h"
 #include "limiter_internal.h"
+#include "verb.h"
 
 /*
  * A future that follows another one, its parent, is held: pending, and no engine knows of it. The
@@ -215,11 +215,8 @@ int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, 
     if (!next)
         return DP_EINVAL;
     *next = NULL;
-    memset(&call, 0, sizeof call);
-    call.batch.range = call.range = dp__call_map_range;
-    call.item = dp__call_map_item;
-    call.batch.n = 1;
-    call.batch.key = (const void *)(uintptr_t)f;
+    dp__call_begin(&call, dp__call_map_range, dp__call_map_item, 1, (const void *)(uintptr_t)f);
+    memset(&call.as.map, 0, sizeof call.as.map);
     call.as.map.f = f;
     int code = check(future, &pool, f, result_size);
     if (code == 0)

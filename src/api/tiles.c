@@ -130,7 +130,7 @@ static int make_tiles(dp__call *call, dp__tiles *tiles, const dp_options *option
             cells_in_tile *= extent[d].tile;
     }
     uintptr_t f = tiles->f2 ? (uintptr_t)tiles->f2 : (uintptr_t)tiles->f3;
-    *call = dp__new_call(run_tiles, NULL, n, dp__verb_key(f, cells_in_tile));
+    dp__call_begin(call, run_tiles, NULL, n, dp__verb_key(f, cells_in_tile));
     call->as.tiles = *tiles;
     return dp__call_options(call, options);
 }

@@ -16,18 +16,6 @@ static int overflows(size_t n, size_t size)
     return size > 0 && n > SIZE_MAX / size;
 }
 
-dp__call dp__new_call(void (*range)(dp__batch *, size_t, size_t), int (*item)(dp__call *, size_t),
-                      size_t n, const void *key)
-{
-    dp__call call;
-    memset(&call, 0, sizeof call);
-    call.batch.range = call.range = range;
-    call.item = item;
-    call.batch.n = n;
-    call.batch.key = key;
-    return call;
-}
-
 int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
     dp__care care;
@@ -82,7 +70,7 @@ int dp__verb_refuse(const dp_options *options, int code)
 static int make_map(dp__call *call, dp_map_fn f, const void *in, size_t in_size, void *out,
                     size_t out_size, size_t n, const dp_options *options)
 {
-    *call = dp__new_call(dp__call_map_range, dp__call_map_item, n, (const void *)(uintptr_t)f);
+    dp__call_begin(call, dp__call_map_range, dp__call_map_item, n, (const void *)(uintptr_t)f);
     if (!f || (n > 0 && in_size > 0 && !in))
         return DP_EINVAL;
     if (overflows(n, in_size) || (out && overflows(n, out_size)))
@@ -120,8 +108,8 @@ int dp_pool_map_async(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size
 static int make_starmap(dp__call *call, dp_starmap_fn f, const dp_column *columns, size_t ncolumns,
                         void *out, size_t out_size, size_t n, const dp_options *options)
 {
-    *call =
-        dp__new_call(dp__call_starmap_range, dp__call_starmap_item, n, (const void *)(uintptr_t)f);
+    dp__call_begin(call, dp__call_starmap_range, dp__call_starmap_item, n,
+                   (const void *)(uintptr_t)f);
     if (!f || !columns || ncolumns == 0 || ncolumns > DP_MAX_COLUMNS)
         return DP_EINVAL;
     if (out && overflows(n, out_size))
@@ -224,8 +212,8 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
 static int make_for(dp__call *call, dp_for_fn f, void *context, size_t first, size_t end,
                     const dp_options *options)
 {
-    *call = dp__new_call(dp__call_for_range, NULL, end > first ? end - first : 0,
-                         (const void *)(uintptr_t)f);
+    dp__call_begin(call, dp__call_for_range, NULL, end > first ? end - first : 0,
+                   (const void *)(uintptr_t)f);
     if (!f)
         return DP_EINVAL;
     call->first = first;
@@ -259,7 +247,7 @@ int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t first, s
 static int make_reduce(dp__call *call, const dp_pool *pool, const dp__fold *fold,
                        const dp_options *options)
 {
-    *call = dp__new_call(dp__fold_range, NULL, fold->items, (const void *)(uintptr_t)fold->fold);
+    dp__call_begin(call, dp__fold_range, NULL, fold->items, (const void *)(uintptr_t)fold->fold);
     if (!fold->fold || !fold->combine || !fold->identity || fold->size == 0)
         return DP_EINVAL;
     if (fold->size > SIZE_MAX / (4 * DP_MAX_WORKERS))
