@@ -47,18 +47,23 @@ static dp__worker *claim_parked(dp__team *team, int except_cpu)
     return NULL;
 }
 
+/* Gives a thread whose bit was taken out of the mask its token. */
+static void wake(dp__team *team, dp__worker *worker)
+{
+    dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE - DP__IDLE_PARKED);
+    dp__fetch_add_relaxed(&team->wakeups, 1);
+    dp__unpark(&worker->parker);
+}
+
 static int wake_one(dp__team *team)
 {
     /* A guest floats: the thread that is bound to the guest's CPU would be no help there. */
     dp__worker *worker = team->planned ? claim_parked(team, sched_getcpu()) : NULL;
     if (!worker)
         worker = claim_parked(team, -1);
-    if (!worker)
-        return 0;
-    dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE - DP__IDLE_PARKED);
-    dp__fetch_add_relaxed(&team->wakeups, 1);
-    dp__unpark(&worker->parker);
-    return 1;
+    if (worker)
+        wake(team, worker);
+    return worker != NULL;
 }
 
 static void wake_if_room(dp__team *team, uint64_t word, enum dp__wake what)
@@ -91,9 +96,15 @@ void dp__idle_signal(dp__team *team)
 
 void dp__idle_wake_all(dp__team *team)
 {
+    /* A thread that parks after this has seen why it was to be woken. So each is woken once: a
+       second look would find some parked again, and on a busy machine there would be no end. */
     dp__fetch_add_acq_rel(&team->idle, 0);
-    while (wake_one(team))
-        ;
+    uint32_t words = (dp__load_acquire(&team->threads_used) + 63) / 64;
+    for (uint32_t i = 0; i < words; i++)
+        for (uint64_t mask = dp__fetch_and_acq_rel(&team->parked[i], 0); mask; mask &= mask - 1) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(mask);
+            wake(team, dp__load_acquire(&team->threads[i * 64 + bit]));
+        }
 }
 
 void dp__idle_nudge(dp__team *team)

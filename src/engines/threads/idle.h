@@ -57,7 +57,7 @@ void dp__idle_wake(dp__team *team, enum dp__wake what);
    to park; for work that a napping thread will find too. Cheap when nobody is parked. */
 void dp__idle_signal(dp__team *team);
 
-/* Wakes every parked thread: the team closes or shrinks. */
+/* Wakes every parked thread, each once: the team closes or shrinks. */
 void dp__idle_wake_all(dp__team *team);
 
 /* Lets one parked thread look around, without a change of the counts: a thread has ended and wants
