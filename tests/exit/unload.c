@@ -81,10 +81,11 @@ int main(int argc, char **argv)
         CHECK_EQUAL(dp.create(&left[i], &options), 0);
         use(&dp, left[i]);
         use(&dp, NULL);
-        /* Once while the threads look for work, once when they sleep and must be woken later. */
-        usleep(i == 0 ? 0 : 10000);
+        /* Once while the threads look for work, then when they sleep and must be woken later. */
+        if (i > 0)
+            STRESS_UNTIL(stress_others_sleep());
         CHECK_EQUAL(dlclose(dp.handle), 0);
-        usleep(10000);
+        STRESS_UNTIL(stress_others_sleep());
         fork_once();
     }
     load(&dp, argv[1]);

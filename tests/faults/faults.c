@@ -605,8 +605,7 @@ static int wait_for_gate(void *out, const void *in, void *context)
     (void)out;
     (void)in;
     (void)context;
-    while (!atomic_load(&gate))
-        sched_yield();
+    STRESS_UNTIL(atomic_load(&gate));
     return 0;
 }
 

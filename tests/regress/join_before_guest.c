@@ -5,7 +5,7 @@
  */
 #include "../stress/stress.h"
 
-static _Atomic(int) started, ended;
+static _Atomic(int) started, released, ended;
 
 static int block(void *out, const void *in, void *context)
 {
@@ -14,7 +14,7 @@ static int block(void *out, const void *in, void *context)
     (void)context;
     dp_blocking_begin();
     atomic_store(&started, 1);
-    usleep(100000);
+    STRESS_UNTIL(atomic_load(&released));
     dp_blocking_end();
     atomic_store(&ended, 1);
     return 0;
@@ -26,20 +26,49 @@ static void call(unsigned index, void *pool)
     CHECK_EQUAL(dp_pool_apply(pool, block, NULL, 0, NULL, 0, NULL), 0);
 }
 
+/* Releases the item when the thread that terminates the pool sleeps, or has come back. */
+static _Atomic(int) returned;
+
+static void release(unsigned index, void *terminator)
+{
+    pid_t thread = *(const pid_t *)terminator;
+    (void)index;
+    STRESS_UNTIL(stress_state_of(thread) == 'S' || atomic_load(&returned));
+    atomic_store(&released, 1);
+}
+
+static void join(dp_pool *pool)
+{
+    CHECK_EQUAL(dp_pool_join(pool, 0), DP_ETIMEDOUT);
+    CHECK_EQUAL(dp_pool_join(pool, 0.2), DP_ETIMEDOUT);
+    atomic_store(&released, 1);
+    CHECK_EQUAL(dp_pool_join(pool, DP_FOREVER), 0);
+}
+
+static void terminate(dp_pool *pool)
+{
+    stress_thread releaser;
+    pid_t self = gettid();
+    stress_start(&releaser, release, 0, &self);
+    CHECK_EQUAL(dp_pool_terminate(pool), 0);
+    CHECK_EQUAL(atomic_load(&ended), 1);
+    atomic_store(&returned, 1);
+    stress_join(&releaser);
+}
+
 int main(void)
 {
-    for (int terminate = 0; terminate < 2; terminate++) {
+    static void (*const ends[])(dp_pool *) = {join, terminate};
+    for (int i = 0; i < 2; i++) {
         dp_pool *pool = stress_pool(1);
         stress_thread thread;
         atomic_store(&started, 0);
+        atomic_store(&released, 0);
         atomic_store(&ended, 0);
         stress_start(&thread, call, 0, pool);
-        while (!atomic_load(&started))
-            sched_yield();
+        STRESS_UNTIL(atomic_load(&started));
         CHECK_EQUAL(dp_pool_close(pool), 0);
-        if (!terminate)
-            CHECK_EQUAL(dp_pool_join(pool, 0), DP_ETIMEDOUT);
-        CHECK_EQUAL(terminate ? dp_pool_terminate(pool) : dp_pool_join(pool, DP_FOREVER), 0);
+        ends[i](pool);
         CHECK_EQUAL(atomic_load(&ended), 1);
         stress_join(&thread);
         stress_destroy(pool);

@@ -9,16 +9,12 @@ static _Atomic(int) started, released;
 
 static int item(void *out, const void *in, void *context)
 {
-    double deadline = stress_now() + STRESS_DEADLINE;
     (void)out;
     (void)in;
     if (!context)
         return 0;
     atomic_store(&started, 1);
-    while (!atomic_load(&released)) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(atomic_load(&released));
     return 0;
 }
 
@@ -37,11 +33,7 @@ int main(void)
     for (int i = 0; i < 20; i++) /* Now it is known to be short. */
         CHECK_EQUAL(dp_pool_map(pool, item, NULL, 0, NULL, 0, 8, NULL), 0);
     stress_start(&thread, call, 0, pool);
-    double deadline = stress_now() + STRESS_DEADLINE;
-    while (!atomic_load(&started)) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(atomic_load(&started));
     CHECK_EQUAL(dp_pool_close(pool), 0);
     CHECK_EQUAL(dp_pool_join(pool, 0.2), DP_ETIMEDOUT);
     atomic_store(&released, 1);

@@ -7,14 +7,11 @@
 #include "../stress/stress.h"
 
 static _Atomic(int) stolen_started, inner_started, call_made;
+static pid_t root_thread;
 
 static void wait_for(_Atomic(int) *flag)
 {
-    double deadline = stress_now() + STRESS_DEADLINE;
-    while (!atomic_load(flag)) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(atomic_load(flag));
 }
 
 DP_TASK_VOID(inner)
@@ -29,7 +26,8 @@ DP_TASK_VOID(inner)
 DP_TASK_VOID(stolen)
 {
     atomic_store(&stolen_started, 1);
-    usleep(20000); /* Until the root has waited long enough to lend its place. */
+    /* The root has waited long enough to lend its place. */
+    STRESS_UNTIL(stress_state_of(root_thread) == 'S');
     DP_FORK(inner);
     wait_for(&inner_started);
     DP_JOIN(inner);
@@ -37,6 +35,7 @@ DP_TASK_VOID(stolen)
 
 DP_TASK_VOID(root)
 {
+    root_thread = gettid();
     DP_FORK(stolen);
     dp_blocking_begin(); /* So that the pool's only thread takes it. */
     wait_for(&stolen_started);

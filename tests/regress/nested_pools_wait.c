@@ -19,22 +19,25 @@ static int nothing(void *out, const void *in, void *context)
     return 0;
 }
 
+static int nobody_is_awake(dp_pool *pool)
+{
+    dp_stats stats;
+    CHECK_EQUAL(dp_pool_stats(pool, &stats), 0);
+    return stats.awake == 0;
+}
+
 /* Item 0 stays with A's thread, which is B's guest; item 1 is taken by B's thread. */
 static int item_in_b(void *out, const void *in, void *context)
 {
     pools *p = context;
-    double deadline = stress_now() + STRESS_DEADLINE;
     (void)out;
     if (*(const int *)in == 0) {
-        while (!atomic_load(&p->other_started)) {
-            CHECK(stress_now() < deadline);
-            sched_yield();
-        }
+        STRESS_UNTIL(atomic_load(&p->other_started));
         return 0;
     }
     dp_future *future;
     atomic_store(&p->other_started, 1);
-    usleep(20000); /* Until A's thread waits for us. */
+    STRESS_UNTIL(nobody_is_awake(p->a)); /* A's thread waits for us. */
     CHECK_EQUAL(dp_pool_apply_async(p->a, nothing, NULL, 0, NULL, 0, NULL, &future), 0);
     CHECK_EQUAL(dp_future_get(future, NULL, 0), 0);
     dp_future_release(future);

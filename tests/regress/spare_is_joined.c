@@ -8,29 +8,27 @@
 #include "../stress/stress.h"
 
 #include <dlfcn.h>
+#include <semaphore.h>
 
-static _Atomic(int) joined, second_ran;
+static sem_t joined;
+static _Atomic(int) second_ran;
 static int (*real_join)(pthread_t thread, void **result);
 
 /* The library's calls come here first. */
 int pthread_join(pthread_t thread, void **result)
 {
     int code = real_join(thread, result);
-    atomic_fetch_add(&joined, 1);
+    sem_post(&joined);
     return code;
 }
 
 static int blocks(void *out, const void *in, void *context)
 {
-    double deadline = stress_now() + STRESS_DEADLINE;
     (void)out;
     (void)in;
     (void)context;
     dp_blocking_begin();
-    while (!atomic_load(&second_ran)) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(atomic_load(&second_ran));
     dp_blocking_end();
     return 0;
 }
@@ -51,15 +49,15 @@ int main(void)
     dp_future *futures[2];
     *(void **)&real_join = dlsym(RTLD_NEXT, "pthread_join");
     CHECK(real_join);
+    CHECK_EQUAL(sem_init(&joined, 0, 0), 0);
     CHECK_EQUAL(dp_pool_create(&pool, &options), 0);
     CHECK_EQUAL(dp_pool_apply_async(pool, blocks, NULL, 0, NULL, 0, NULL, &futures[0]), 0);
     /* Only a spare can run this one. */
     CHECK_EQUAL(dp_pool_apply_async(pool, second, NULL, 0, NULL, 0, NULL, &futures[1]), 0);
-    double deadline = stress_now() + STRESS_DEADLINE;
-    while (atomic_load(&joined) == 0) {
-        CHECK(stress_now() < deadline);
-        usleep(1000);
-    }
+    struct timespec limit;
+    CHECK_EQUAL(clock_gettime(CLOCK_REALTIME, &limit), 0);
+    limit.tv_sec += (time_t)STRESS_DEADLINE;
+    CHECK_EQUAL(sem_timedwait(&joined, &limit), 0);
     for (int i = 0; i < 2; i++) {
         CHECK_EQUAL(dp_future_wait(futures[i], 0), 0);
         dp_future_release(futures[i]);

@@ -164,11 +164,7 @@ static void collect(node *nodes, uint64_t *random)
             callbacks++;
         }
     stress_together(3, take_all, &b);
-    double deadline = stress_now() + STRESS_DEADLINE;
-    while (atomic_load(&b.added) < callbacks) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(atomic_load(&b.added) >= callbacks);
     take_all(2, &b);
     CHECK_EQUAL(atomic_load(&b.taken), NODES + callbacks);
     dp_completed_destroy(b.set);

@@ -103,7 +103,6 @@ static void play(exchange *e, record *r, dp_future *future, uint64_t *random)
 
 static void settle(record *r, dp_future *future)
 {
-    double deadline = stress_now() + STRESS_DEADLINE;
     dp_error error;
     CHECK_EQUAL(dp_future_wait(future, DP_FOREVER), 0);
     dp_future_state state = dp_future_status(future);
@@ -119,10 +118,7 @@ static void settle(record *r, dp_future *future)
     CHECK_EQUAL(hits, ran);
     CHECK(state == DP_FUTURE_DONE ? ran == r->items : ran < r->items || r->items == 0);
     /* A waiter may wake before the callbacks have run. */
-    while (atomic_load(&r->called) < r->callbacks) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(atomic_load(&r->called) >= r->callbacks);
     CHECK_EQUAL(atomic_load(&r->called), r->callbacks);
 }
 
@@ -234,11 +230,7 @@ static void submit_many(dp_pool *pool, uint64_t count)
         while (i + 1 - atomic_load_explicit(&ran, memory_order_relaxed) > 4000)
             sched_yield();
     }
-    double deadline = stress_now() + STRESS_DEADLINE;
-    while (atomic_load(&ran) < count) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(atomic_load(&ran) >= count);
 }
 
 static void million(void)

@@ -161,8 +161,7 @@ static void last_futures(double share)
             break;
         case 2: /* Told by a callback, which is still running when we go on. */
             CHECK_EQUAL(dp_future_on_done(future, tell, &told), 0);
-            while (!atomic_load(&told))
-                sched_yield();
+            STRESS_UNTIL(atomic_load(&told));
             break;
         default: /* Perhaps some other thread runs it, which has not left the pool yet. */
             stress_start(&helper, waiter, 0, dp_future_retain(future));

@@ -87,6 +87,16 @@ static inline double stress_end(double share)
 /* A limit for things that must happen: far beyond what a busy machine or a sanitizer needs. */
 #define STRESS_DEADLINE 60.0
 
+/* Looks again and again until the condition holds, and ends the program if it never does. */
+#define STRESS_UNTIL(condition)                                                             \
+    do {                                                                                    \
+        for (double until = stress_now() + STRESS_DEADLINE; !(condition); sched_yield())    \
+            if (stress_now() > until) {                                                     \
+                fprintf(stderr, "%s:%d: never true: %s\n", __FILE__, __LINE__, #condition); \
+                _exit(1);                                                                   \
+            }                                                                               \
+    } while (0)
+
 /* ---- Chance ---- */
 
 /* splitmix64 (Steele, Lea and Flood, 2014). */
@@ -164,37 +174,36 @@ static inline long stress_rss_kib(void)
 /* Waits until at most so many threads are left; a thread that was joined may show for a moment. */
 static inline void stress_expect_threads(int most)
 {
-    double deadline = stress_now() + STRESS_DEADLINE;
-    while (stress_threads() > most) {
-        CHECK(stress_now() < deadline);
-        usleep(500);
+    STRESS_UNTIL(stress_threads() <= most);
+}
+
+/* What a thread of the process does, as /proc tells it: R, S, Z and so on; 0 if it is gone. */
+static inline char stress_state_of(pid_t thread)
+{
+    char path[64], line[256], state = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%ld/stat", (long)thread);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (fgets(line, sizeof line, file)) {
+        const char *bracket = strrchr(line, ')');
+        state = bracket && bracket[1] ? bracket[2] : 0;
     }
+    fclose(file);
+    return state;
 }
 
 /* Whether every thread of the process but this one sleeps in the kernel. */
 static inline int stress_others_sleep(void)
 {
-    char own[32], path[64], line[256];
     struct dirent *entry;
     int asleep = 1;
     DIR *tasks = opendir("/proc/self/task");
     CHECK(tasks);
-    ssize_t length = readlink("/proc/thread-self", path, sizeof path - 1);
-    CHECK(length > 0);
-    path[length] = '\0';
-    snprintf(own, sizeof own, "%s", strrchr(path, '/') + 1);
     while (asleep && (entry = readdir(tasks))) {
-        if (entry->d_name[0] == '.' || strcmp(entry->d_name, own) == 0)
-            continue;
-        snprintf(path, sizeof path, "/proc/self/task/%.16s/stat", entry->d_name);
-        FILE *file = fopen(path, "r");
-        if (!file)
-            continue;
-        if (fgets(line, sizeof line, file)) {
-            const char *bracket = strrchr(line, ')');
-            asleep = bracket && bracket[2] == 'S';
-        }
-        fclose(file);
+        pid_t thread = (pid_t)atol(entry->d_name);
+        char state = thread > 0 && thread != gettid() ? stress_state_of(thread) : 0;
+        asleep = state == 0 || state == 'S';
     }
     closedir(tasks);
     return asleep;
@@ -243,18 +252,19 @@ static inline void stress_together(unsigned count, stress_fn f, void *context)
     free(threads);
 }
 
-static inline void stress_thread_nothing(unsigned index, void *context)
+static inline void stress_note_thread(unsigned index, void *context)
 {
     (void)index;
-    (void)context;
+    *(pid_t *)context = gettid();
 }
 
 /* How many threads there are when no pool has any. ThreadSanitizer starts a thread of its own
    together with the first one of the program. */
 static inline int stress_threads_before(void)
 {
-    stress_together(1, stress_thread_nothing, NULL);
-    usleep(20000); /* A thread that was joined may show for a moment. */
+    pid_t joined;
+    stress_together(1, stress_note_thread, &joined);
+    STRESS_UNTIL(stress_state_of(joined) == 0); /* It may show for a moment. */
     return stress_threads();
 }
 

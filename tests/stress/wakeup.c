@@ -26,11 +26,7 @@ static void one_job(dp_pool *pool)
 
 static void until_parked(void)
 {
-    double deadline = stress_now() + STRESS_DEADLINE;
-    while (!stress_others_sleep()) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(stress_others_sleep());
 }
 
 /* Jobs one after another from one thread. Threads look for work for about 100 microseconds before
@@ -98,15 +94,11 @@ static int open_gate(void *out, const void *in, void *context)
 static int wait_at_gate(void *out, const void *in, void *context)
 {
     pair *p = context;
-    double deadline = stress_now() + STRESS_DEADLINE;
     (void)out;
     (void)in;
     stress_dawdle(&p->random);
     dp_blocking_begin();
-    while (!atomic_load(&p->ran)) {
-        CHECK(stress_now() < deadline);
-        sched_yield();
-    }
+    STRESS_UNTIL(atomic_load(&p->ran));
     dp_blocking_end();
     return 0;
 }
