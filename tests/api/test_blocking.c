@@ -4,98 +4,101 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "support/fixture.h"
 
-#define NAP_MS 100
+/* ---- All at once ---- */
 
-static void nap(void)
+enum { TEN = 10 };
+
+/* Blocks until ten items do so at the same time; on the serial engine, where one comes after the
+   other, it only counts. */
+static void meet(counter *present)
 {
-    const struct timespec time = {0, NAP_MS * 1000000};
-    nanosleep(&time, NULL);
+    dp_blocking_begin();
+    counter_add(present, 1);
+    if (!is_serial())
+        counter_wait(present, TEN);
+    dp_blocking_end();
 }
 
-static int nap_item(void *out, const void *in, void *context)
+static int meet_item(void *out, const void *in, void *context)
 {
-    (void)out, (void)in, (void)context;
-    dp_blocking_begin();
-    nap();
-    dp_blocking_end();
+    (void)out, (void)in;
+    meet(context);
     return 0;
 }
 
-static int nap_range(size_t begin, size_t end, void *context)
+static int meet_range(size_t begin, size_t end, void *context)
 {
     for (size_t i = begin; i < end; i++)
-        nap_item(NULL, NULL, context);
+        meet(context);
     return 0;
 }
 
-DP_TASK_VOID(nap_tree, (int, count))
+DP_TASK_VOID(meet_tree, (counter *, present), (int, count))
 {
     if (count == 1) {
-        nap_item(NULL, NULL, NULL);
+        meet(present);
         return;
     }
-    DP_FORK(nap_tree, count / 2);
-    DP_CALL(nap_tree, count - count / 2);
-    DP_JOIN(nap_tree);
+    DP_FORK(meet_tree, present, count / 2);
+    DP_CALL(meet_tree, present, count - count / 2);
+    DP_JOIN(meet_tree);
 }
 
-static void nap_in_map(dp_pool *pool)
+static void meet_in_map(dp_pool *pool, counter *present)
 {
-    EXPECT(0, dp_pool_map(pool, nap_item, NULL, 0, NULL, 0, 10, NULL));
+    dp_options options = {.context = present};
+    EXPECT(0, dp_pool_map(pool, meet_item, NULL, 0, NULL, 0, TEN, &options));
 }
 
-static void nap_in_for(dp_pool *pool)
+static void meet_in_for(dp_pool *pool, counter *present)
 {
     dp_options options = {.chunk = 1};
-    EXPECT(0, dp_pool_for(pool, nap_range, NULL, 0, 10, &options));
+    EXPECT(0, dp_pool_for(pool, meet_range, present, 0, TEN, &options));
 }
 
-static void nap_in_jobs(dp_pool *pool)
+static void meet_in_jobs(dp_pool *pool, counter *present)
 {
-    dp_future *futures[10];
+    dp_options options = {.context = present};
+    dp_future *futures[TEN];
     for (EACH(i, futures))
-        EXPECT(0, dp_pool_apply_async(pool, nap_item, NULL, 0, NULL, 0, NULL, &futures[i]));
+        EXPECT(0, dp_pool_apply_async(pool, meet_item, NULL, 0, NULL, 0, &options, &futures[i]));
     for (EACH(i, futures)) {
         EXPECT(0, dp_future_get(futures[i], NULL, 0));
         dp_future_release(futures[i]);
     }
 }
 
-static void nap_in_map_job(dp_pool *pool)
+static void meet_in_map_job(dp_pool *pool, counter *present)
 {
+    dp_options options = {.context = present};
     dp_future *future;
-    EXPECT(0, dp_pool_map_async(pool, nap_item, NULL, 0, NULL, 0, 10, NULL, &future));
+    EXPECT(0, dp_pool_map_async(pool, meet_item, NULL, 0, NULL, 0, TEN, &options, &future));
     EXPECT(0, dp_future_get(future, NULL, 0));
     dp_future_release(future);
 }
 
-static void nap_in_tasks(dp_pool *pool)
+static void meet_in_tasks(dp_pool *pool, counter *present)
 {
-    DP_RUN(pool, nap_tree, 10);
+    DP_RUN(pool, meet_tree, present, TEN);
 }
 
-DP_TEST(blocking, ten_naps_on_two_workers_last_as_long_as_one)
+DP_TEST(blocking, ten_that_block_on_two_workers_do_so_at_once)
 {
-    void (*const ways[])(dp_pool *) = {nap_in_map, nap_in_for, nap_in_jobs, nap_in_map_job,
-                                       nap_in_tasks};
+    void (*const ways[])(dp_pool *, counter *) = {meet_in_map, meet_in_for, meet_in_jobs,
+                                                  meet_in_map_job, meet_in_tasks};
     dp_pool *pool = new_pool(2);
     for (EACH(i, ways)) {
-        double start = seconds_now();
-        ways[i](pool);
-        double naps = (seconds_now() - start) / (NAP_MS * 1e-3);
-        /* One, and something for a busy machine; without lending it would be five. On the serial
-           engine one comes after the other. */
-        if (is_serial())
-            cr_assert_geq(naps, 10.0);
-        else
-            cr_assert(naps >= 1.0 && naps < 3.0, "way %zu lasted as long as %.1f naps", i, naps);
+        counter present = COUNTER_INIT;
+        ways[i](pool, &present);
+        cr_assert_eq(counter_get(&present), TEN);
     }
     end_pool(pool);
 }
+
+/* ---- How many stand in ---- */
 
 /* Jobs that block until a gate opens. */
 static int block_at_gate(void *out, const void *in, void *context)
@@ -109,7 +112,13 @@ static int block_at_gate(void *out, const void *in, void *context)
     return 0;
 }
 
-static void check_spares(int workers, int spares, int expected)
+static int has_threads(void *context)
+{
+    return count_threads() == *(int *)context;
+}
+
+/* `others` are the threads that this process has beside those of the pool. */
+static void check_spares(int others, int workers, int spares, int expected)
 {
     counter entered = COUNTER_INIT, gate = COUNTER_INIT;
     occupation o = {&entered, &gate};
@@ -117,7 +126,8 @@ static void check_spares(int workers, int spares, int expected)
     dp_pool_options how = pool_options(workers);
     dp_options options = {.context = &o};
     dp_future *futures[JOBS];
-    int before = count_threads();
+    dp_stats now;
+    int most = others + expected;
     how.spares = spares;
     dp_pool *pool = new_pool_with(&how);
     for (EACH(i, futures))
@@ -126,32 +136,37 @@ static void check_spares(int workers, int spares, int expected)
     counter_wait(&entered, expected);
     cr_assert(!counter_reaches(&entered, expected + 1, 0.05), "%d workers and %d spares: %d jobs",
               workers, spares, counter_get(&entered));
-    cr_assert_eq(count_threads(), before + expected);
+    EXPECT(0, dp_pool_stats(pool, &now));
+    cr_assert_eq((int)now.threads, expected);
+    /* Those of the pool before may still show for a moment. */
+    cr_assert(comes_true(has_threads, &most, PATIENCE), "%d threads", count_threads());
     counter_add(&gate, 1);
     for (EACH(i, futures)) {
         EXPECT(0, dp_future_get(futures[i], NULL, 0));
         dp_future_release(futures[i]);
     }
-    cr_assert_leq(count_threads(), before + expected);
+    cr_assert_leq(count_threads(), most);
     end_pool(pool);
 }
 
 DP_TEST(blocking, spares_stand_in_up_to_their_number)
 {
+    int others = count_threads();
     if (is_serial())
         cr_skip_test("the serial engine has no spares");
-    check_spares(2, 3, 5);
-    check_spares(1, 1, 2);
-    check_spares(1, 70, 71);
-    check_spares(2, 0, 66);
+    check_spares(others, 2, 3, 5);
+    check_spares(others, 1, 1, 2);
+    check_spares(others, 1, 70, 71);
+    check_spares(others, 2, 0, 66);
 }
 
 DP_TEST(blocking, negative_spares_are_none)
 {
+    int others = count_threads();
     if (is_serial())
         cr_skip_test("the serial engine has no spares");
-    check_spares(2, -1, 2);
-    check_spares(1, -1000000, 1);
+    check_spares(others, 2, -1, 2);
+    check_spares(others, 1, -1000000, 1);
 }
 
 /* Without blocking regions the same jobs go no further than the workers. */
@@ -224,10 +239,11 @@ DP_TEST(blocking, an_end_without_begin_does_nothing)
 DP_TEST(blocking, outside_a_task_it_does_nothing)
 {
     dp_pool *pool = new_pool(2);
+    counter present = COUNTER_INIT;
     dp_blocking_end();
     dp_blocking_begin();
     dp_blocking_begin();
-    nap_in_for(pool);
+    meet_in_for(pool, &present);
     dp_blocking_end();
     dp_blocking_end();
     dp_blocking_end();

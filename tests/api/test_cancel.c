@@ -96,7 +96,7 @@ static int run_until_cancelled(size_t begin, size_t end, void *context)
     stubborn *s = context;
     (void)begin, (void)end;
     counter_add(&s->begun, 1);
-    if (comes_true(is_cancelled, NULL, 10))
+    if (comes_true(is_cancelled, NULL, PATIENCE))
         atomic_fetch_add(&s->saw_it, 1);
     atomic_fetch_add(&s->ended, 1);
     return 0;
@@ -351,7 +351,7 @@ DP_TEST(cancel, tasks_of_the_call_see_it_unless_taken_over)
     counter_wait(&f.begun, 2);
     EXPECT(DP_EBUSY, dp_future_cancel(future));
     counter_add(&f.gate, 1);
-    EXPECT(0, dp_future_wait(future, 60));
+    EXPECT(0, dp_future_wait(future, PATIENCE));
     cr_assert_eq(f.cancelled_at_home, 1);
     cr_assert_eq(f.cancelled_abroad, 0);
     dp_future_release(future);

@@ -108,7 +108,7 @@ DP_TEST(completed, finished_ones_and_duplicates_come_as_often_as_they_were_added
     for (int round = 0; round < 2; round++) {
         EXPECT(0, dp_completed_add(set, future));
         EXPECT(0, dp_completed_add(set, future));
-        EXPECT(0, dp_future_wait(future, 20));
+        EXPECT(0, dp_future_wait(future, PATIENCE));
     }
     dp_future_release(future); /* The set has references of its own. */
     for (int i = 0; i < 4; i++) {
@@ -140,12 +140,12 @@ DP_TEST(completed, may_be_destroyed_with_everything_in_it)
         if (taken > 0)
             counter_add(&gate, 1);
         for (int i = 0; i < taken; i++) {
-            EXPECT(0, dp_completed_next(set, 20, &out));
+            EXPECT(0, dp_completed_next(set, PATIENCE, &out));
             dp_future_release(out);
         }
         dp_completed_destroy(set);
         counter_add(&gate, 1);
-        EXPECT(0, dp_future_wait(first, 20));
+        EXPECT(0, dp_future_wait(first, PATIENCE));
         dp_future_release(first);
     }
     end_pool(pool);
@@ -249,8 +249,8 @@ DP_TEST(completed, callbacks_may_add_and_destroy)
     for (int i = 0; i <= 100; i++) {
         int code = DP_EFINISHED;
         /* What comes next may not have been added yet. */
-        for (double end = seconds_now() + 20; code == DP_EFINISHED && seconds_now() < end;)
-            code = dp_completed_next(r.set, 20, &out);
+        for (double end = seconds_now() + PATIENCE; code == DP_EFINISHED && seconds_now() < end;)
+            code = dp_completed_next(r.set, PATIENCE, &out);
         EXPECT(0, code);
         dp_future_release(out);
     }
@@ -264,7 +264,7 @@ DP_TEST(completed, callbacks_may_add_and_destroy)
     EXPECT(0, dp_completed_add(r.set, second));
     EXPECT(0, dp_future_on_done(first, destroy_it, &r));
     counter_add(&gate, 1);
-    EXPECT(0, dp_future_wait(second, 20));
+    EXPECT(0, dp_future_wait(second, PATIENCE));
     dp_future_release(first);
     dp_future_release(second);
     end_pool(pool);
@@ -306,7 +306,7 @@ DP_TEST(completed, the_only_worker_may_take_inside_its_task)
         dp_pool *pool = new_pool_with(&options);
         inner n = {.pool = pool, .set = new_set()};
         dp_future *future = start(pool, take_children, &n);
-        EXPECT(0, dp_future_wait(future, 20));
+        EXPECT(0, dp_future_wait(future, PATIENCE));
         EXPECT(0, dp_future_get(future, NULL, 0));
         dp_future_release(future);
         dp_completed_destroy(n.set);
@@ -336,7 +336,7 @@ DP_TEST(completed, waiting_for_oneself_alone_is_refused)
     EXPECT(0, dp_completed_add(n.set, n.self));
     EXPECT(0, dp_completed_add(n.set, n.self));
     counter_add(&n.known, 1);
-    EXPECT(0, dp_future_wait(n.self, 20));
+    EXPECT(0, dp_future_wait(n.self, PATIENCE));
     EXPECT(DP_EDEADLOCK, n.codes[0]);
     EXPECT(DP_EDEADLOCK, n.codes[1]);
     EXPECT(DP_ETIMEDOUT, n.codes[2]);

@@ -325,7 +325,7 @@ DP_TEST(deadlock, refused_in_a_callback_of_a_dropped_future)
     pthread_create(&thread, NULL, cancel_all, &d);
     counter_reaches(&d.c.called, 1, 1); /* With the worker still busy. */
     counter_add(&gate, 1);
-    cr_assert(counter_reaches(&d.finished, 1, 10), "destroy from a callback hangs");
+    cr_assert(counter_reaches(&d.finished, 1, PATIENCE), "destroy from a callback hangs");
     pthread_join(thread, NULL);
     EXPECT(0, d.code);
     check(&d.c.a, "callback of a dropped future");

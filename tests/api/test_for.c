@@ -264,7 +264,7 @@ DP_TEST(for, items_that_used_to_be_short_are_still_shared)
     dp_options options = {.chunk = 1};
     for (int i = 0; i < 100; i++)
         EXPECT(0, dp_pool_for(pool, meet, &m, 0, 2, &options));
-    comes_true(others_sleep, NULL, 5);
+    comes_true(others_sleep, NULL, PATIENCE);
     m = (meeting){COUNTER_INIT, 2};
     EXPECT(0, dp_pool_for(pool, meet, &m, 0, 2, &options));
     end_pool(pool);

@@ -14,8 +14,6 @@
 #include "support/fixture.h"
 #include "support/verbs.h"
 
-enum { CHILD_LIMIT = 30 };
-
 /* Runs a function in a forked child and gives what it returned, 0 to 200, or 1000 and the signal
    that ended the child; a child that hangs is ended by SIGALRM. */
 static int in_child(int (*body)(void *context), void *context)
@@ -24,10 +22,10 @@ static int in_child(int (*body)(void *context), void *context)
     /* A thread that was just started may hold a lock of the sanitizer, which the child would find
        held for ever. */
     if (UNDER_ASAN)
-        comes_true(others_sleep, NULL, 5);
+        comes_true(others_sleep, NULL, PATIENCE);
     pid_t child = fork();
     if (child == 0) {
-        alarm(CHILD_LIMIT);
+        alarm((unsigned)PATIENCE);
         _exit(body(context));
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
@@ -97,7 +95,7 @@ static int find_forked_futures(void *context)
     CHECK(1, dp_wait(both, 2, DP_WAIT_ALL, DP_FOREVER, &count, NULL) == DP_EFORKED && count == 1);
     CHECK(2, dp_wait(both, 2, DP_WAIT_ANY, DP_FOREVER, &count, NULL) == 0);
     CHECK(3, dp_wait(&both[1], 1, DP_WAIT_ANY, DP_FOREVER, NULL, NULL) == DP_EFORKED);
-    CHECK(4, dp_wait(&i->following, 1, DP_WAIT_FIRST_ERROR, 60, NULL, NULL) == DP_EFORKED);
+    CHECK(4, dp_wait(&i->following, 1, DP_WAIT_FIRST_ERROR, PATIENCE, NULL, NULL) == DP_EFORKED);
     CHECK(5, dp_completed_next(i->set, DP_FOREVER, &next) == DP_EFORKED && !next);
     CHECK(6, dp_completed_add(i->set, i->finished) == DP_EFORKED);
     CHECK(7, dp_future_then(i->finished, i->pool, succeed, NULL, 0, NULL, &next) == DP_EFORKED);
@@ -125,13 +123,13 @@ DP_TEST(fork, the_parents_futures_are_not_awaited_in_the_child)
     i.unfinished = occupy_worker(busy, &o);
     EXPECT(0, dp_future_then(i.unfinished, i.pool, succeed, NULL, 0, NULL, &i.following));
     EXPECT(0, dp_pool_apply_async(i.pool, succeed, NULL, 0, NULL, 0, NULL, &i.finished));
-    EXPECT(0, dp_future_wait(i.finished, 20));
+    EXPECT(0, dp_future_wait(i.finished, PATIENCE));
     EXPECT(0, dp_completed_create(&i.set));
     EXPECT(0, dp_completed_add(i.set, i.following));
     EXPECT(0, dp_completed_add(i.set, i.finished));
     EXPECT_CHILD(find_forked_futures, &i);
     counter_add(&gate, 1);
-    EXPECT(0, dp_future_wait(i.following, 20));
+    EXPECT(0, dp_future_wait(i.following, PATIENCE));
     dp_completed_destroy(i.set);
     dp_future_release(i.unfinished);
     dp_future_release(i.following);

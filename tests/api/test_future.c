@@ -48,8 +48,8 @@ DP_TEST(future, goes_from_pending_to_running_to_done)
     EXPECT(DP_ETIMEDOUT, dp_future_wait(first, 0.01));
     cr_assert_eq(dp_future_status(second), DP_FUTURE_PENDING, "looking must not run it");
     counter_add(&gate, 1);
-    EXPECT(0, dp_future_wait(first, 60));
-    EXPECT(0, dp_future_wait(second, 60));
+    EXPECT(0, dp_future_wait(first, PATIENCE));
+    EXPECT(0, dp_future_wait(second, PATIENCE));
     cr_assert_eq(dp_future_status(first), DP_FUTURE_DONE);
     cr_assert_eq(dp_future_status(second), DP_FUTURE_DONE);
     EXPECT(0, dp_future_error(first, &error));
@@ -137,8 +137,7 @@ DP_TEST(future, a_time_limit_is_kept)
     dp_future *future = occupy_worker(pool, &o);
     double start_time = seconds_now();
     EXPECT(DP_ETIMEDOUT, dp_future_wait(future, 0.2));
-    double lasted = seconds_now() - start_time;
-    cr_assert(lasted >= 0.2 && lasted < 5, "%f s", lasted);
+    cr_assert_geq(seconds_now() - start_time, 0.2);
     counter_add(&gate, 1);
     EXPECT(0, dp_future_wait(future, DP_FOREVER));
     dp_future_release(future);
@@ -192,12 +191,14 @@ static long resident_kib(void)
     return resident * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
+/* Now and then it waits for the pool, with a limit: this thread would otherwise run that one itself
+   and leave those before it in the queue. */
 static void start_and_release(dp_pool *pool, int futures)
 {
     for (int i = 0; i < futures; i++) {
         dp_future *future = start(pool, succeed, NULL);
         if (i % 100 == 0)
-            EXPECT(0, dp_future_wait(future, DP_FOREVER));
+            EXPECT(0, dp_future_wait(future, PATIENCE));
         dp_future_release(future);
     }
 }
@@ -408,7 +409,7 @@ static int nest_and_wait(void *out, const void *in, void *context)
 static void expect_deadlocks(narcissus *n, int count)
 {
     counter_add(&n->known, 1);
-    int code = dp_future_wait(n->self, 10);
+    int code = dp_future_wait(n->self, PATIENCE);
     cr_assert_eq(code, 0, "a task that waits for itself hangs: %d of %d waits were refused",
                  atomic_load(&n->deadlocks), count);
     cr_assert_eq(dp_future_status(n->self), DP_FUTURE_DONE);

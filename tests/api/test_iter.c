@@ -64,13 +64,13 @@ DP_TEST(iter, hands_out_every_result_of_a_function)
         int out;
         EXPECT(0, makings[m].make(pool, add_one, &source, sizeof out, &options, &iter));
         for (size_t i = 0; i < 1000; i++) {
-            EXPECT(0, dp_iter_next(iter, 60, &index, &out));
+            EXPECT(0, dp_iter_next(iter, PATIENCE, &index, &out));
             cr_assert(!makings[m].ordered || index == i);
             cr_assert_eq(out, (int)index + 1);
             sum += index;
         }
         cr_assert_eq(sum, 1000 * 999 / 2);
-        EXPECT(DP_EFINISHED, dp_iter_next(iter, 60, &index, &out));
+        EXPECT(DP_EFINISHED, dp_iter_next(iter, PATIENCE, &index, &out));
         EXPECT(DP_EFINISHED, dp_iter_next(iter, 0, NULL, NULL));
         cr_assert_eq(c.calls, 1001, "the source is not asked again after its end");
         EXPECT(0, dp_iter_destroy(iter));
@@ -195,14 +195,14 @@ DP_TEST(iter, unordered_does_not_wait_for_a_long_item)
     dp_pool *pool = new_pool(2);
     EXPECT(0, dp_pool_imap_unordered(pool, hold_first, &source, sizeof out, &options, &iter));
     for (int i = 1; i < 50; i++) {
-        EXPECT(0, dp_iter_next(iter, 60, &index, &out));
+        EXPECT(0, dp_iter_next(iter, PATIENCE, &index, &out));
         cr_assert_neq(index, 0);
     }
     EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, 0.01, &index, &out));
     counter_add(&gate, 1);
-    EXPECT(0, dp_iter_next(iter, 60, &index, &out));
+    EXPECT(0, dp_iter_next(iter, PATIENCE, &index, &out));
     cr_assert(index == 0 && out == 1);
-    EXPECT(DP_EFINISHED, dp_iter_next(iter, 60, &index, &out));
+    EXPECT(DP_EFINISHED, dp_iter_next(iter, PATIENCE, &index, &out));
     EXPECT(0, dp_iter_destroy(iter));
     end_pool(pool);
 }
@@ -223,8 +223,7 @@ DP_TEST(iter, ordered_waits_as_long_as_it_was_told)
     EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, 0, &index, &out));
     double start = seconds_now();
     EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, 0.1, &index, &out));
-    double lasted = seconds_now() - start;
-    cr_assert(lasted >= 0.1 && lasted < 5, "%f s", lasted);
+    cr_assert_geq(seconds_now() - start, 0.1);
     cr_assert(index == 9 && out == 9 && c.calls == 4, "nothing is handed out, nothing taken");
     counter_add(&gate, 1);
     for (int i = 0; i < 50; i++) {
@@ -278,7 +277,7 @@ static void check_window(const making *how, size_t window, size_t chunk, int wan
     EXPECT(0, how->make(pool, add_one_and_count, &source, sizeof(int), &options, &iter));
     cr_assert_eq(w.count.calls, is_serial() ? 0 : wanted, "%d items to begin with", w.count.calls);
     for (; w.handed < RESULTS; w.handed++) {
-        cr_assert(comes_true(all_ran, &w, 15));
+        cr_assert(comes_true(all_ran, &w, PATIENCE));
         EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
     }
     EXPECT(0, dp_iter_destroy(iter));
@@ -372,7 +371,7 @@ DP_TEST(iter, refuses_bad_arguments)
     EXPECT(DP_EINVAL, dp_iter_error(NULL, &error));
     EXPECT(DP_EINVAL, dp_iter_error(iter, NULL));
     EXPECT(0, dp_iter_destroy(NULL));
-    EXPECT(0, dp_iter_next(iter, 60, NULL, NULL));
+    EXPECT(0, dp_iter_next(iter, PATIENCE, NULL, NULL));
     EXPECT(0, dp_iter_destroy(iter));
     end_pool(pool);
 }

@@ -65,7 +65,7 @@ DP_TEST(iter_life, destroyed_what_has_not_begun_never_will)
 static int run_until_cancelled(void *out, const void *in, void *context)
 {
     counter *entered = context;
-    double deadline = seconds_now() + 15;
+    double deadline = seconds_now() + PATIENCE;
     (void)out, (void)in;
     counter_add(entered, 1);
     while (!dp_cancelled() && seconds_now() < deadline)
@@ -147,7 +147,7 @@ DP_TEST(iter_life, an_item_cannot_use_its_own_iterator)
             dp_options options = {.context = &u};
             EXPECT(0, makings[m].make(u.pool, functions[i], &source, 4, &options, &u.iter));
             counter_add(&u.known, 1);
-            EXPECT(0, dp_iter_next(u.iter, 15, NULL, NULL));
+            EXPECT(0, dp_iter_next(u.iter, PATIENCE, NULL, NULL));
             for (int k = 0; k < 3; k++)
                 EXPECT(DP_EDEADLOCK, atomic_load(&u.codes[k]));
             EXPECT(DP_EFINISHED, dp_iter_next(u.iter, DP_FOREVER, NULL, NULL));
@@ -190,10 +190,10 @@ DP_TEST(iter_life, nor_can_a_job_that_the_item_waits_for_and_runs)
         EXPECT(0, makings[m].make(u.pool, try_in_job, &source, 4, &options, &u.iter));
         counter_add(&u.known, 1);
         /* Not by dp_iter_next(), which would have the iterator in use. */
-        cr_assert(comes_true(has_tried, &u, 15), "it hangs");
+        cr_assert(comes_true(has_tried, &u, PATIENCE), "it hangs");
         for (int k = 0; k < 3; k++)
             EXPECT(DP_EDEADLOCK, atomic_load(&u.codes[k]));
-        EXPECT(0, dp_iter_next(u.iter, 15, NULL, NULL));
+        EXPECT(0, dp_iter_next(u.iter, PATIENCE, NULL, NULL));
         EXPECT(0, dp_iter_destroy(u.iter));
         end_pool(u.pool);
     }
@@ -259,7 +259,7 @@ DP_TEST(iter_life, a_second_thread_is_told_that_it_is_busy)
         EXPECT(0, makings[m].make(u.pool, wait_for_gate, &source, 0, &options, &u.iter));
         pthread_create(&thread, NULL, take_one, &u);
         counter_wait(&u.arrived, 1);
-        cr_assert(comes_true(is_busy, &u, 15));
+        cr_assert(comes_true(is_busy, &u, PATIENCE));
         try_everything(&u);
         for (int k = 0; k < 4; k++)
             EXPECT(DP_EBUSY, atomic_load(&u.codes[k]));
@@ -284,7 +284,7 @@ static void take_turns(int thread, void *context)
     shared_iter *s = context;
     int code, out;
     (void)thread;
-    while ((code = dp_iter_next(s->iter, 30, NULL, &out)) == 0 || code == DP_EBUSY)
+    while ((code = dp_iter_next(s->iter, PATIENCE, NULL, &out)) == 0 || code == DP_EBUSY)
         if (code == 0) {
             atomic_fetch_add(&s->taken, 1);
             atomic_fetch_add(&s->sum, out);
@@ -336,7 +336,7 @@ static int close_it(dp_pool *pool)
 static int close_and_join(dp_pool *pool)
 {
     EXPECT(0, dp_pool_close(pool));
-    return dp_pool_join(pool, 15);
+    return dp_pool_join(pool, PATIENCE);
 }
 
 DP_TEST(iter_life, closed_or_destroyed_it_hands_out_what_was_started)
@@ -408,23 +408,23 @@ DP_TEST(iter_life, cancelled_it_ends_where_items_were_dropped)
             dp_iter *iter =
                 start_counting(&makings[m], pool, &c,
                                (dp_options){.window = 5, .on_error = (dp_error_policy)policy});
-            EXPECT(0, dp_iter_next(iter, 15, NULL, NULL));
+            EXPECT(0, dp_iter_next(iter, PATIENCE, NULL, NULL));
             while (atomic_load(&c.ran) < 5)
                 sched_yield();
             dp_future *busy = occupy_worker(pool, &o);
-            EXPECT(0, dp_iter_next(iter, 15, NULL, NULL)); /* Which starts one more. */
+            EXPECT(0, dp_iter_next(iter, PATIENCE, NULL, NULL)); /* Which starts one more. */
             EXPECT(0, dp_pool_cancel(pool));
             counter_add(&gate, 1);
             int taken = 2, code;
             size_t index;
-            while ((code = dp_iter_next(iter, 15, &index, NULL)) == 0) {
+            while ((code = dp_iter_next(iter, PATIENCE, &index, NULL)) == 0) {
                 cr_assert_neq(index, 5, "it was dropped");
                 taken++;
             }
             EXPECT(DP_ECANCELLED, code);
             /* Unordered, all others are handed out first, those that were taken later as well. */
             cr_assert_eq(taken, makings[m].ordered ? 5 : c.calls - 1, "%d", taken);
-            EXPECT(DP_ECANCELLED, dp_iter_next(iter, 15, NULL, NULL));
+            EXPECT(DP_ECANCELLED, dp_iter_next(iter, PATIENCE, NULL, NULL));
             EXPECT(0, dp_iter_error(iter, &error));
             EXPECT(DP_ECANCELLED, error.code);
             dp_future_release(busy);
@@ -454,10 +454,10 @@ DP_TEST(iter_life, terminated_while_somebody_waits)
         EXPECT(0, makings[m].make(pool, run_until_cancelled, &source, 4, &options, &iter));
         counter_wait(&entered, 2);
         pthread_create(&thread, NULL, terminate, pool);
-        EXPECT(DP_ECANCELLED, dp_iter_next(iter, 15, NULL, NULL));
+        EXPECT(DP_ECANCELLED, dp_iter_next(iter, PATIENCE, NULL, NULL));
         pthread_join(thread, &code);
         cr_assert_eq((intptr_t)code, 0);
-        EXPECT(DP_ECANCELLED, dp_iter_next(iter, 15, NULL, NULL));
+        EXPECT(DP_ECANCELLED, dp_iter_next(iter, PATIENCE, NULL, NULL));
         EXPECT(0, dp_iter_destroy(iter));
         end_pool(pool);
     }
@@ -474,10 +474,10 @@ DP_TEST(iter_life, a_forked_child_can_only_destroy_it)
         int status = -1;
         EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
         if (UNDER_ASAN)
-            comes_true(others_sleep, NULL, 5);
+            comes_true(others_sleep, NULL, PATIENCE);
         pid_t child = fork();
         if (child == 0) {
-            alarm(15);
+            alarm((unsigned)PATIENCE);
             if (dp_iter_next(iter, 0, NULL, NULL) != DP_EFORKED ||
                 dp_iter_next(iter, DP_FOREVER, NULL, NULL) != DP_EFORKED)
                 _exit(1);

@@ -50,7 +50,7 @@ static void check_within(int workers, int spares, double seconds)
             cr_assert_eq(sums[i], SUM);
         EXPECT(0, dp_pool_apply_async(w.pool, sum_iterator, NULL, 0, &sum, sizeof sum, &options,
                                       &future));
-        EXPECT(0, dp_future_wait(future, 15));
+        EXPECT(0, dp_future_wait(future, PATIENCE));
         EXPECT(0, dp_future_get(future, NULL, 0));
         cr_assert_eq(sum, SUM);
         dp_future_release(future);
@@ -73,8 +73,8 @@ DP_TEST(iter_wait, waits_inside_the_only_thread_there_will_ever_be)
 
 DP_TEST(iter_wait, waits_with_a_limit_inside_tasks)
 {
-    check_within(1, 0, 30);
-    check_within(2, 0, 30);
+    check_within(1, 0, PATIENCE);
+    check_within(2, 0, PATIENCE);
 }
 
 /* Blocks the only worker, so that its place is free for a thread that waits. */
@@ -130,7 +130,7 @@ static int lend_later(void *out, const void *in, void *context)
 
 static void *tell_when_others_sleep(void *argument)
 {
-    comes_true(others_sleep, NULL, 5);
+    comes_true(others_sleep, NULL, PATIENCE);
     counter_add(argument, 1);
     return NULL;
 }
@@ -222,7 +222,7 @@ static dp_future *start_gated(gated *g, int workers)
 
 static void end_gated(gated *g, dp_future *future)
 {
-    EXPECT(0, dp_future_wait(future, 30));
+    EXPECT(0, dp_future_wait(future, PATIENCE));
     EXPECT(0, dp_future_get(future, NULL, 0));
     dp_future_release(future);
     end_pool(g->pool);
@@ -252,7 +252,7 @@ DP_TEST(iter_wait, unordered_does_not_stay_with_the_oldest_item)
     g.wait_for = 2;
     dp_future *future = start_gated(&g, 3);
     counter_wait(&g.sleeping, 1);
-    comes_true(others_sleep, NULL, 5);
+    comes_true(others_sleep, NULL, PATIENCE);
     counter_add(&g.gates[1], 1);
     end_gated(&g, future);
 }

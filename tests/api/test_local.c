@@ -237,7 +237,7 @@ static void *wait_local(void *argument)
     void *local = NULL;
     EXPECT(0, dp_pool_apply_async(m->pool, ask_local, NULL, 0, &local, sizeof local,
                                   &(dp_options){.context = m->pool}, &future));
-    EXPECT(0, dp_future_wait(future, 30)); /* With a limit: a thread of the pool runs it. */
+    EXPECT(0, dp_future_wait(future, PATIENCE)); /* With a limit: a thread of the pool runs it. */
     dp_future_release(future);
     return local;
 }

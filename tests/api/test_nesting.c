@@ -322,7 +322,7 @@ DP_TEST(nesting, a_wait_inside_a_task_runs_what_is_pending)
     EXPECT(0, dp_pool_apply_async(pool, look_at_other, NULL, 0, NULL, 0, &options, &job));
     EXPECT(0, dp_pool_apply_async(pool, do_nothing, NULL, 0, NULL, 0, NULL, &l.other));
     counter_add(&l.known, 1);
-    EXPECT(0, dp_future_wait(job, 60));
+    EXPECT(0, dp_future_wait(job, PATIENCE));
     EXPECT(DP_ETIMEDOUT, l.codes[0]);
     EXPECT(DP_ETIMEDOUT, l.codes[1]);
     cr_assert_eq(l.state, DP_FUTURE_PENDING);

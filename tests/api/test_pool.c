@@ -170,7 +170,7 @@ DP_TEST(pool, threads_that_are_too_many_end_soon)
     EXPECT(0, dp_pool_resize(pool, 9));
     cr_assert_eq(count_threads(), before + 9);
     EXPECT(0, dp_pool_resize(pool, 1));
-    cr_assert(comes_true(has_few_threads, &small, 10), "%d threads", count_threads());
+    cr_assert(comes_true(has_few_threads, &small, PATIENCE), "%d threads", count_threads());
     EXPECT(0, verbs[0].call(pool, VERB_MAX));
     EXPECT(0, dp_pool_resize(pool, 3));
     cr_assert_eq(count_threads(), before + 3);

@@ -102,9 +102,9 @@ DP_TEST(pool_end, join_keeps_its_time_limit)
     EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0));
     double start = seconds_now();
     EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0.2));
-    cr_assert(seconds_now() - start >= 0.2 && seconds_now() - start < 5);
+    cr_assert_geq(seconds_now() - start, 0.2);
     counter_add(&gate, 1);
-    EXPECT(0, dp_pool_join(pool, 60));
+    EXPECT(0, dp_pool_join(pool, PATIENCE));
     cr_assert_eq(dp_future_status(busy), DP_FUTURE_DONE);
     dp_future_release(busy);
     end_pool(pool);
@@ -229,7 +229,7 @@ static int run_until_cancelled(size_t begin, size_t end, void *context)
     runner *r = context;
     (void)begin, (void)end;
     counter_add(&r->begun, 1);
-    atomic_fetch_add(&r->saw_it, comes_true(is_cancelled, NULL, 10));
+    atomic_fetch_add(&r->saw_it, comes_true(is_cancelled, NULL, PATIENCE));
     return 0;
 }
 

@@ -200,7 +200,7 @@ DP_TEST(progress, of_a_cancelled_call)
     expect(&r, 0, 0, 10);
     dp_future_release(future);
     counter_add(&gate, 1);
-    EXPECT(0, dp_future_wait(busy, 60));
+    EXPECT(0, dp_future_wait(busy, PATIENCE));
     dp_future_release(busy);
     end_pool(pool);
 }

@@ -386,7 +386,7 @@ static int wait_for_cancel(void *accumulator, size_t begin, size_t end, void *co
     pause *p = context;
     (void)accumulator, (void)begin, (void)end;
     counter_add(&p->entered, 1);
-    if (!comes_true(was_cancelled, NULL, 15))
+    if (!comes_true(was_cancelled, NULL, PATIENCE))
         return 1;
     atomic_fetch_add(&p->gave_up, 1);
     return DP_ECANCELLED;

@@ -49,7 +49,7 @@ static int all_parked(void *context)
 DP_TEST(stats, a_new_pool_has_done_nothing)
 {
     dp_pool *pool = new_pool(3);
-    cr_assert(comes_true(all_parked, pool, 10));
+    cr_assert(comes_true(all_parked, pool, PATIENCE));
     dp_stats now = stats_of(pool);
     cr_assert_eq(now.items + now.loops_shared + now.loops_joined + now.loops_alone, 0);
     cr_assert_eq(now.tasks_stolen + now.jobs_submitted + now.jobs_run + now.jobs_dropped, 0);
@@ -133,7 +133,7 @@ DP_TEST(stats, joins_and_wakeups_and_spares_show)
     counter present = COUNTER_INIT;
     dp_options options = {.chunk = 1, .context = &present};
     dp_pool *pool = new_pool(1);
-    cr_assert(comes_true(all_parked, pool, 10));
+    cr_assert(comes_true(all_parked, pool, PATIENCE));
     EXPECT(0, dp_pool_map(pool, meet, NULL, 0, NULL, 0, 4, &options));
     dp_stats now = stats_of(pool);
     cr_assert_eq(now.items, 4);
@@ -142,7 +142,6 @@ DP_TEST(stats, joins_and_wakeups_and_spares_show)
     cr_assert_geq(now.wakeups, 1);
     cr_assert_geq(now.spares_started, 2);
     cr_assert_eq(now.workers, 1);
-    cr_assert_geq(now.threads, 3);
     end_pool(pool);
 }
 

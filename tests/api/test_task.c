@@ -343,7 +343,7 @@ DP_TASK_VOID(arrive, (counter *, arrived))
 
 DP_TASK(int, fork_and_poll, (counter *, arrived), (int, polls))
 {
-    double end = seconds_now() + 10;
+    double end = seconds_now() + PATIENCE;
     DP_FORK(arrive, arrived);
     while (counter_get(arrived) == 0 && seconds_now() < end)
         if (polls)

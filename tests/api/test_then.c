@@ -64,7 +64,7 @@ static void block(blocker *b)
 static void unblock(blocker *b)
 {
     counter_add(&b->gate, 1);
-    EXPECT(0, dp_future_wait(b->future, 20));
+    EXPECT(0, dp_future_wait(b->future, PATIENCE));
     dp_future_release(b->future);
     end_pool(b->pool);
 }
@@ -151,7 +151,7 @@ DP_TEST(then, ends_as_what_it_follows_has_ended)
         EXPECT(0, dp_future_cancel(cancelled));
         if (!early) {
             unblock(&b);
-            EXPECT(0, dp_future_wait(failing, 20));
+            EXPECT(0, dp_future_wait(failing, PATIENCE));
         }
         dp_future *after_failed = then(failing, pool, count, &runs);
         dp_future *after_that = then(after_failed, pool, count, &runs);
@@ -207,7 +207,7 @@ DP_TEST(then, fails_when_its_pool_was_closed_or_is_gone)
         else
             EXPECT(0, dp_pool_close(pool));
         unblock(&b);
-        EXPECT(0, dp_future_wait(next, 20));
+        EXPECT(0, dp_future_wait(next, PATIENCE));
         EXPECT(DP_ECLOSED, dp_future_get(next, NULL, 0));
         EXPECT(0, dp_future_error(elsewhere, &error));
         cr_assert(error.code == DP_ECLOSED && error.task_code == 0 && error.item == DP_NO_ITEM);
@@ -245,7 +245,7 @@ static void check_chain(ending how)
         EXPECT(0, dp_pool_close(pool));
     int result = 0;
     unblock(&b);
-    EXPECT(0, dp_future_wait(last, 60));
+    EXPECT(0, dp_future_wait(last, PATIENCE));
     EXPECT(codes[how], dp_future_get(last, &result, sizeof result));
     cr_assert_eq(result, how == DONE ? LONG - 1 : 0);
     dp_future_release(first);
@@ -303,7 +303,7 @@ DP_TEST(then, the_only_worker_may_wait_for_a_chain)
                 int result = 0;
                 EXPECT(0, dp_pool_apply_async(pool, make_chain, NULL, 0, NULL, sizeof result, &with,
                                               &future));
-                EXPECT(0, dp_future_wait(future, 60));
+                EXPECT(0, dp_future_wait(future, PATIENCE));
                 EXPECT(0, dp_future_get(future, &result, sizeof result));
                 cr_assert_eq(result, lengths[i]);
                 dp_future_release(future);
@@ -359,10 +359,10 @@ DP_TEST(then, a_callback_may_wait_for_what_is_started_after_it)
             EXPECT(0, dp_completed_add(o.set, o.awaited));
         }
         unblock(&b);
-        cr_assert(counter_reaches(&o.done, 1, 12), "round %d hangs", round);
+        cr_assert(counter_reaches(&o.done, 1, PATIENCE), "round %d hangs", round);
         EXPECT(0, o.code);
         cr_assert(!o.set || o.taken);
-        EXPECT(0, dp_future_wait(o.awaited, 20));
+        EXPECT(0, dp_future_wait(o.awaited, PATIENCE));
         cr_assert_eq(counter_get(&runs), round & 8 ? 2 : 3);
         dp_completed_destroy(o.set);
         dp_future_release(first);
@@ -400,7 +400,7 @@ DP_TEST(then, waiting_for_what_follows_oneself_is_refused)
     n.next = then(between, pool, add_one, NULL);
     counter_add(&n.known, 1);
     unblock(&b);
-    EXPECT(0, dp_future_wait(n.next, 20));
+    EXPECT(0, dp_future_wait(n.next, PATIENCE));
     for (EACH(i, n.codes))
         EXPECT(DP_EDEADLOCK, n.codes[i]);
     EXPECT(0, dp_future_get(n.next, NULL, 0));

@@ -406,6 +406,11 @@ DP_TEST(threads, many_wait_for_one_future)
     cr_assert_eq(atomic_load(&s.called), 100 * 8 * 2);
 }
 
+static int has_been_called(void *context)
+{
+    return atomic_load(&((shared *)context)->called) > 0;
+}
+
 static void cancel_or_wait(int index, void *context)
 {
     shared *s = context;
@@ -433,6 +438,8 @@ DP_TEST(threads, cancelled_or_run_but_never_both)
         /* One that is cancelled between its claim and its start was running, and ends as cancelled
            all the same; what was said to be cancelled is. */
         cr_assert(state == DP_FUTURE_CANCELLED || atomic_load(&s.cancelled) == 0);
+        /* The callback may come after those who waited. */
+        cr_assert(comes_true(has_been_called, &s, PATIENCE));
         dp_future_release(s.future);
     }
     end_pool(pool);

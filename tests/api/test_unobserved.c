@@ -101,7 +101,7 @@ DP_TEST(unobserved, is_told_unless_somebody_asked)
     EXPECT(0, dp_on_unobserved_error(note, &w));
 
     dp_future *future = start(pool, fail_with_5);
-    EXPECT(0, dp_future_wait(future, 20));
+    EXPECT(0, dp_future_wait(future, PATIENCE));
     EXPECT(DP_EFINISHED, dp_future_cancel(future));
     end_pool(pool); /* After which no worker holds a reference any more. */
     pool = new_pool(1);
@@ -116,7 +116,7 @@ DP_TEST(unobserved, is_told_unless_somebody_asked)
 
     for (int how = 0; how < WAYS; how++) {
         future = start(pool, fail_with_5);
-        EXPECT(0, dp_future_wait(future, 20));
+        EXPECT(0, dp_future_wait(future, PATIENCE));
         end_pool(pool);
         pool = new_pool(1);
         ask(future, pool, how);

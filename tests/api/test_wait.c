@@ -30,7 +30,7 @@ static dp_future *start(dp_pool *pool, dp_map_fn f, void *context)
 static dp_future *finished(dp_pool *pool, dp_map_fn f)
 {
     dp_future *future = start(pool, f, NULL);
-    EXPECT(0, dp_future_wait(future, 60));
+    EXPECT(0, dp_future_wait(future, PATIENCE));
     return future;
 }
 
@@ -195,7 +195,7 @@ static void check_wakes(dp_wait_mode mode, double seconds, int fails)
     }
     counter_add(&gates[0], 1);
     size_t count, index;
-    EXPECT(0, dp_wait(futures, MANY, DP_WAIT_ALL, 60, &count, &index));
+    EXPECT(0, dp_wait(futures, MANY, DP_WAIT_ALL, PATIENCE, &count, &index));
     cr_assert_eq(count, MANY);
     for (EACH(i, futures))
         dp_future_release(futures[i]);
@@ -244,14 +244,14 @@ DP_TEST(wait, the_only_worker_may_wait_inside_its_task)
             dp_pool *pool = new_pool_with(&options);
             family f = {.pool = pool, .mode = modes[m]};
             dp_future *parent = start(pool, wait_for_children, &f);
-            EXPECT(0, dp_future_wait(parent, 20));
+            EXPECT(0, dp_future_wait(parent, PATIENCE));
             EXPECT(0, dp_future_get(parent, NULL, 0));
             cr_assert(f.count >= 1);
             if (f.mode != DP_WAIT_ANY)
                 cr_assert_eq(f.index, 15);
             if (f.mode == DP_WAIT_ALL)
                 cr_assert_eq(f.count, 20);
-            EXPECT(0, dp_wait(f.children, 20, DP_WAIT_ALL, 20, NULL, NULL));
+            EXPECT(0, dp_wait(f.children, 20, DP_WAIT_ALL, PATIENCE, NULL, NULL));
             for (EACH(i, f.children))
                 dp_future_release(f.children[i]);
             dp_future_release(parent);
@@ -274,7 +274,7 @@ DP_TEST(wait, workers_that_all_wait_run_what_they_wait_for)
             parents[i] = start(pool, wait_for_children, &families[i]);
         }
         size_t count = 0;
-        EXPECT(0, dp_wait(parents, 12, DP_WAIT_ALL, 30, &count, NULL));
+        EXPECT(0, dp_wait(parents, 12, DP_WAIT_ALL, PATIENCE, &count, NULL));
         cr_assert_eq(count, 12);
         for (EACH(i, families)) {
             EXPECT(0, dp_future_get(parents[i], NULL, 0));
@@ -317,7 +317,7 @@ DP_TEST(wait, waiting_for_oneself_alone_is_refused)
     narcissus n = {.other = finished(pool, succeed), .known = COUNTER_INIT};
     n.self = start(pool, wait_for_self, &n);
     counter_add(&n.known, 1);
-    EXPECT(0, dp_future_wait(n.self, 20));
+    EXPECT(0, dp_future_wait(n.self, PATIENCE));
     for (int i = 0; i < 4; i++)
         EXPECT(DP_EDEADLOCK, n.codes[i]);
     EXPECT(0, n.codes[4]);

@@ -179,7 +179,7 @@ DP_TEST(worker, resize_begins_and_ends_workers)
     EXPECT(0, dp_pool_resize(pool, 6));
     cr_assert_eq(counter_get(&r.inits), 6);
     EXPECT(0, dp_pool_resize(pool, 2));
-    cr_assert(comes_true(all_have_ended, &r, 10), "%d have ended", counter_get(&r.finis));
+    cr_assert(comes_true(all_have_ended, &r, PATIENCE), "%d have ended", counter_get(&r.finis));
     EXPECT(0, dp_pool_resize(pool, 3));
     cr_assert_eq(counter_get(&r.inits), 7);
     cr_assert_lt(r.largest, dp_pool_lanes(pool));
@@ -210,11 +210,10 @@ DP_TEST(worker, one_that_cannot_begin_leaves_the_old_size)
 
 /* ---- Spares ---- */
 
-/* An item that blocks until `wanted` of them run at once, or for a moment if they never do. */
+/* Items that block until `wanted` of them run at once. */
 typedef struct crowd {
     counter present;
     int wanted;
-    double patience;
     int together;
 } crowd;
 
@@ -224,7 +223,7 @@ static int join_crowd(void *out, const void *in, void *context)
     (void)out, (void)in;
     dp_blocking_begin();
     counter_add(&c->present, 1);
-    if (counter_reaches(&c->present, c->wanted, c->patience))
+    if (counter_reaches(&c->present, c->wanted, PATIENCE))
         __atomic_store_n(&c->together, 1, __ATOMIC_RELAXED);
     dp_blocking_end();
     return 0;
@@ -235,7 +234,7 @@ DP_TEST(worker, spares_begin_and_end_too)
     if (is_serial())
         cr_skip_test("the serial engine has no spares");
     record r = RECORD_INIT;
-    crowd c = {COUNTER_INIT, 4, 10, 0};
+    crowd c = {COUNTER_INIT, 4, 0};
     dp_pool_options options = hooked(1, &r);
     dp_pool *pool = new_pool_with(&options);
     dp_options how = {.context = &c, .chunk = 1};
@@ -248,18 +247,27 @@ DP_TEST(worker, spares_begin_and_end_too)
     cr_assert_eq(r.wrong, 0);
 }
 
+/* Blocks until somebody has tried to start a spare. */
+static int block_until_tried(void *out, const void *in, void *context)
+{
+    record *r = context;
+    (void)out, (void)in;
+    dp_blocking_begin();
+    counter_wait(&r->inits, 2);
+    dp_blocking_end();
+    return 0;
+}
+
 DP_TEST(worker, a_spare_that_cannot_begin_is_not_used)
 {
     if (is_serial())
         cr_skip_test("the serial engine has no spares");
     record r = RECORD_INIT;
-    crowd c = {COUNTER_INIT, 20, 0.01, 0};
     r.fail_from = 2;
     dp_pool_options options = hooked(1, &r);
     dp_pool *pool = new_pool_with(&options);
-    dp_options how = {.context = &c, .chunk = 1};
-    EXPECT(0, dp_pool_map(pool, join_crowd, NULL, 0, NULL, 0, 8, &how));
-    cr_assert_eq(counter_get(&c.present), 8);
+    dp_options how = {.context = &r, .chunk = 1};
+    EXPECT(0, dp_pool_map(pool, block_until_tried, NULL, 0, NULL, 0, 8, &how));
     for (int i = 0; i < 5; i++)
         for (size_t v = 0; v < nverbs; v++)
             EXPECT(0, verbs[v].call(pool, VERB_MAX));
@@ -345,10 +353,11 @@ DP_TEST(worker, a_block_left_open_at_the_end_upsets_nobody)
         EXPECT(0, dp_pool_resize(pool, 1));
         counter_wait(&r.finis, 2);
         EXPECT(0, dp_pool_apply_async(pool, nothing, NULL, 0, NULL, 0, NULL, &future));
-        EXPECT(0, dp_future_wait(future, 10)); /* With a limit: a thread of the pool runs it. */
+        EXPECT(0,
+               dp_future_wait(future, PATIENCE)); /* With a limit: a thread of the pool runs it. */
         dp_future_release(future);
         EXPECT(0, dp_pool_close(pool));
-        EXPECT(0, dp_pool_join(pool, 10));
+        EXPECT(0, dp_pool_join(pool, PATIENCE));
         end_pool(pool);
     }
 }
@@ -434,7 +443,7 @@ DP_TEST(worker, resize_waits_for_those_at_their_end)
     counter_wait(&s.entered, 1);
     EXPECT(0, verbs[0].call(s.pool, VERB_MAX));
     pthread_create(&thread, NULL, resize_to_two, &s);
-    comes_true(others_sleep, NULL, 10);
+    comes_true(others_sleep, NULL, PATIENCE);
     counter_add(&s.gate, 1);
     pthread_join(thread, NULL);
     EXPECT(0, s.code);
@@ -456,6 +465,6 @@ DP_TEST(worker, the_limit_of_join_holds_for_those_at_their_end)
     EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0));
     EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0.01));
     counter_add(&s.gate, 1);
-    EXPECT(0, dp_pool_join(pool, 10));
+    EXPECT(0, dp_pool_join(pool, PATIENCE));
     end_pool(pool);
 }

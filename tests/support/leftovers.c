@@ -11,8 +11,6 @@
 
 #include "support/sync.h"
 
-#define PATIENCE 5.0
-
 static int count_entries(const char *path, const char *prefix)
 {
     DIR *directory = opendir(path);

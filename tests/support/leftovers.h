@@ -18,7 +18,7 @@ holdings holdings_now(void);
 /*
  * Compares with the present. NULL if nothing was left, otherwise a text that says what, in static
  * storage. A thread that was joined disappears from /proc a moment later, so the comparison is
- * repeated for a few seconds before it fails.
+ * repeated for a while before it fails.
  */
 const char *holdings_left_since(const holdings *before);
 

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define PATIENCE 15.0
-
 double seconds_now(void)
 {
     struct timespec now;

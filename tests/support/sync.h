@@ -3,11 +3,16 @@
 #define DP_TEST_SYNC_H
 
 /*
- * How tests synchronise: no sleeping, and no wait without end. A wait that lasts a quarter of a
- * minute ends the process with a message, which the runner reports as a crash of the test.
+ * How tests synchronise: no sleeping, and no wait without end. A wait that lasts longer than
+ * anybody has patience ends the process with a message, which the runner reports as a crash of the
+ * test.
  */
 
 #include <pthread.h>
+
+/* Seconds until something that must happen counts as never: far beyond what a busy machine or a
+   sanitizer needs. */
+#define PATIENCE 60.0
 
 /* Seconds of the monotonic clock. */
 double seconds_now(void);
