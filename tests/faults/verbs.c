@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls on a pool that has run nothing yet. */
+#include "scenario.h"
+
+static int add_one(void *out, const void *in, void *context)
+{
+    (void)context;
+    *(int *)out += *(const int *)in + 1;
+    return 0;
+}
+
+static int add_two(void *out, const void *const *in, void *context)
+{
+    (void)context;
+    *(int *)out += *(const int *)in[0] + *(const int *)in[1];
+    return 0;
+}
+
+static void map(void)
+{
+    dp_pool *pool = stress_pool(2);
+    int in[ITEMS], out[ITEMS] = {0};
+    dp_error error = {.code = 1};
+    dp_options options = {.error = &error};
+    for (int i = 0; i < ITEMS; i++)
+        in[i] = i;
+    begin();
+    int code = dp_pool_map(pool, add_one, in, sizeof in[0], out, sizeof out[0], ITEMS, &options);
+    fault_end();
+    int done = succeeded(code);
+    CHECK_EQUAL(error.code, code);
+    for (int i = 0; i < ITEMS; i++)
+        CHECK_EQUAL(out[i], done ? i + 1 : 0);
+    use_and_destroy(pool);
+}
+
+static void apply_async(void)
+{
+    dp_pool *pool = stress_pool(2);
+    dp_future *future = UNSET_FUTURE;
+    uint64_t in = 5, out = 0;
+    begin();
+    if (succeeded(dp_pool_apply_async(pool, mix_double, &in, sizeof in, NULL, sizeof out, NULL,
+                                      &future))) {
+        finish(future, &out, sizeof out);
+        CHECK_EQUAL(out, 10);
+    } else {
+        CHECK(!future);
+    }
+    fault_end();
+    use_and_destroy(pool);
+}
+
+static void starmap_async(void)
+{
+    dp_pool *pool = stress_pool(2);
+    dp_future *future = UNSET_FUTURE;
+    int in[ITEMS], out[ITEMS] = {0};
+    dp_column columns[2] = {{in, sizeof in[0], sizeof in[0]}, {&in[3], sizeof in[0], 0}};
+    for (int i = 0; i < ITEMS; i++)
+        in[i] = i;
+    begin();
+    int done = succeeded(
+        dp_pool_starmap_async(pool, add_two, columns, 2, out, sizeof out[0], ITEMS, NULL, &future));
+    if (done)
+        finish(future, NULL, 0);
+    fault_end();
+    CHECK(done || !future);
+    for (int i = 0; i < ITEMS; i++)
+        CHECK_EQUAL(out[i], done ? i + 3 : 0);
+    use_and_destroy(pool);
+}
+
+static void apply_dropped(void)
+{
+    dp_pool *pool = stress_pool(2);
+    uint64_t in = 5;
+    begin();
+    succeeded(dp_pool_apply(pool, mix_double, &in, sizeof in, NULL, sizeof in, NULL));
+    fault_end();
+    use_and_destroy(pool);
+}
+
+/* An accumulator too large to be kept on the stack. */
+typedef struct big {
+    uint64_t sum[512];
+} big;
+
+static int big_fold(void *accumulator, size_t begin_at, size_t end, void *context)
+{
+    return mix_fold(&((big *)accumulator)->sum[511], begin_at, end, context);
+}
+
+static void big_add(void *accumulator, const void *other, void *context)
+{
+    mix_add(&((big *)accumulator)->sum[511], &((const big *)other)->sum[511], context);
+}
+
+static void reduce_with(int deterministic, int is_async)
+{
+    dp_pool *pool = stress_pool(2);
+    dp_options options = {.deterministic = deterministic};
+    dp_future *future = UNSET_FUTURE;
+    static const big zero;
+    big result;
+    memset(&result, 1, sizeof result);
+    uint64_t untouched = result.sum[511];
+    begin();
+    int code = is_async ? dp_pool_reduce_async(pool, big_fold, NULL, 0, ITEMS, big_add, &zero, NULL,
+                                               sizeof zero, &options, &future)
+                        : dp_pool_reduce(pool, big_fold, NULL, 0, ITEMS, big_add, &zero, &result,
+                                         sizeof zero, &options);
+    int done = succeeded(code);
+    if (done && is_async)
+        finish(future, &result, sizeof result);
+    fault_end();
+    CHECK_EQUAL(result.sum[511], done ? (uint64_t)ITEMS * (ITEMS - 1) / 2 : untouched);
+    use_and_destroy(pool);
+}
+
+static void allreduce(void)
+{
+    dp_pool *pool = stress_pool(2);
+    int32_t x[2][ITEMS];
+    void *buffers[] = {x[0], x[1]};
+    for (int i = 0; i < ITEMS; i++)
+        x[0][i] = x[1][i] = i;
+    begin();
+    int done = succeeded(dp_allreduce(pool, DP_OP_SUM, DP_TYPE_INT32, buffers, 2, ITEMS));
+    fault_end();
+    for (int i = 0; i < 2 * ITEMS; i++)
+        CHECK_EQUAL(x[i / ITEMS][i % ITEMS], i % ITEMS * (done ? 2 : 1));
+    use_and_destroy(pool);
+}
+
+static void reduce_big(void)
+{
+    reduce_with(0, 0);
+}
+
+static void reduce_big_in_order(void)
+{
+    reduce_with(1, 0);
+}
+
+static void reduce_big_async(void)
+{
+    reduce_with(0, 1);
+}
+
+static int big_scan(void *accumulator, size_t begin_at, size_t end, void *context)
+{
+    unsigned char *hits = context;
+    for (size_t i = begin_at; i < end; i++)
+        hits[i]++;
+    return big_fold(accumulator, begin_at, end, NULL);
+}
+
+static void scan_with(int is_async)
+{
+    dp_pool *pool = stress_pool(2);
+    dp_future *future = UNSET_FUTURE;
+    static const big zero;
+    unsigned char hits[ITEMS] = {0};
+    begin();
+    int code = is_async ? dp_pool_scan_range_async(pool, big_fold, big_scan, hits, 0, ITEMS,
+                                                   big_add, &zero, sizeof zero, NULL, &future)
+                        : dp_pool_scan_range(pool, big_fold, big_scan, hits, 0, ITEMS, big_add,
+                                             &zero, sizeof zero, NULL);
+    int done = succeeded(code);
+    if (done && is_async)
+        finish(future, NULL, 0);
+    fault_end();
+    CHECK(!is_async || done || !future);
+    for (int i = 0; i < ITEMS; i++)
+        CHECK_EQUAL(hits[i], done);
+    use_and_destroy(pool);
+}
+
+static void scan_big(void)
+{
+    scan_with(0);
+}
+
+static void scan_big_async(void)
+{
+    scan_with(1);
+}
+
+static void run_calls(void)
+{
+    dp_pool *pool = stress_pool(2);
+    uint64_t in[3] = {1, 2, 3}, out[3] = {0};
+    dp_delayed calls[3];
+    dp_future *future = UNSET_FUTURE;
+    for (int i = 0; i < 3; i++)
+        calls[i] = (dp_delayed){mix_double, &in[i], &out[i]};
+    begin();
+    int done = succeeded(dp_pool_run_async(pool, calls, 3, NULL, &future));
+    if (done)
+        finish(future, NULL, 0);
+    CHECK(done || !future);
+    fault_end();
+    for (int i = 0; i < 3; i++)
+        CHECK_EQUAL(out[i], done ? 2 * in[i] : 0);
+    use_and_destroy(pool);
+}
+
+/* A loop in each item of a loop, deeper than loops are shared. */
+typedef struct level {
+    dp_pool *pool;
+    int depth;
+    _Atomic(int) *leaves;
+} level;
+
+static int nest(size_t first, size_t end, void *context)
+{
+    level next = *(level *)context;
+    next.depth--;
+    for (size_t i = first; i < end; i++)
+        if (next.depth < 0)
+            atomic_fetch_add(next.leaves, 1);
+        else
+            CHECK(succeeded(dp_pool_for(next.pool, nest, &next, 0, 2, NULL)));
+    return 0;
+}
+
+static void nested_loops(void)
+{
+    dp_pool *pool = stress_pool(3);
+    _Atomic(int) leaves = 0;
+    level top = {pool, 9, &leaves};
+    begin();
+    int done = succeeded(dp_pool_for(pool, nest, &top, 0, 2, NULL));
+    fault_end();
+    CHECK_EQUAL(atomic_load(&leaves), done ? 1 << 10 : 0);
+    use_and_destroy(pool);
+}
+
+/* The items of a function had been cheap, so a call begins without any preparation; then they turn
+   out to be dear, and the call needs a guest's place, for which there is no memory. */
+static int cheap_or_dear(void *out, const void *in, void *context)
+{
+    (void)in;
+    ++*(unsigned char *)out;
+    if (context)
+        usleep(100);
+    return 0;
+}
+
+static void cheap_then_dear(void)
+{
+    enum { FEW = 64 };
+    dp_pool *pool = stress_pool(1);
+    unsigned char hits[FEW];
+    int dear = 1;
+    dp_options options = {.context = &dear};
+    for (int i = 0; i < 20; i++) {
+        dp_future *future;
+        CHECK_EQUAL(dp_pool_map_async(pool, cheap_or_dear, NULL, 0, hits, 1, FEW, NULL, &future),
+                    0);
+        CHECK_EQUAL(dp_future_wait(future, STRESS_DEADLINE),
+                    0); /* With a limit: it stays outside. */
+        dp_future_release(future);
+    }
+    memset(hits, 0, sizeof hits);
+    begin();
+    int done = succeeded(dp_pool_map(pool, cheap_or_dear, NULL, 0, hits, 1, FEW, &options));
+    fault_end();
+    for (int i = 0; i < FEW; i++)
+        CHECK_EQUAL(hits[i], done);
+    use_and_destroy(pool);
+}
+
+/* Lazy maps: a task for which there is no memory is started by a later call, and no item is lost.
+ */
+static int count_up(void *context, void *item)
+{
+    return *(uint64_t *)context < 30 ? (*(uint64_t *)item = (*(uint64_t *)context)++, 1) : 0;
+}
+
+static void note_last(const dp_progress *progress, void *context)
+{
+    *(dp_progress *)context = *progress;
+}
+
+static void lazily(int ordered, const dp_options *wishes)
+{
+    dp_pool *pool = stress_pool(2);
+    fault_holdings before = fault_held();
+    uint64_t pulled = 0, out, seen = 0;
+    dp_source source = {.next = count_up, .context = &pulled, .item_size = sizeof pulled};
+    dp_options options = *wishes;
+    dp_progress last = {0};
+    options.window = 8;
+    options.chunk = 2;
+    options.progress_context = &last;
+    dp_iter *iter = (dp_iter *)(uintptr_t)64;
+    size_t index;
+    begin();
+    int code = (ordered ? dp_pool_imap : dp_pool_imap_unordered)(pool, mix_double, &source,
+                                                                 sizeof out, &options, &iter);
+    if (succeeded(code)) {
+        while ((code = dp_iter_next(iter, DP_FOREVER, &index, &out)) != DP_EFINISHED) {
+            if (!succeeded(code)) {
+                fault_end(); /* Otherwise it would be refused for ever. */
+                continue;
+            }
+            CHECK(index < 30 && !(seen >> index & 1));
+            CHECK(!ordered || index == 0 || seen >> (index - 1) & 1);
+            CHECK_EQUAL(out, 2 * index);
+            seen |= UINT64_C(1) << index;
+        }
+        CHECK_EQUAL(seen, (UINT64_C(1) << 30) - 1);
+        CHECK_EQUAL(dp_iter_destroy(iter), 0);
+        CHECK_EQUAL(last.done, options.progress ? 30 : 0);
+    } else {
+        CHECK(!iter);
+        CHECK_EQUAL(pulled, 0);
+        same_holdings(&before);
+    }
+    fault_end();
+    use_and_destroy(pool);
+}
+
+static void imap(void)
+{
+    lazily(1, &(dp_options){0});
+}
+
+static void imap_unordered(void)
+{
+    lazily(0, &(dp_options){0});
+}
+
+static void imap_with_wishes(void)
+{
+    lazily(1,
+           &(dp_options){
+               .deadline = 60, .run_timeout = 60, .retries = 1, .seed = 1, .progress = note_last});
+}
+
+const scenario verb_scenarios[] = {
+    {"map", map, NULL},
+    {"apply_async", apply_async, NULL},
+    {"starmap_async", starmap_async, NULL},
+    {"apply_dropped", apply_dropped, NULL},
+    {"allreduce", allreduce, NULL},
+    {"reduce_big", reduce_big, NULL},
+    {"reduce_big_in_order", reduce_big_in_order, NULL},
+    {"reduce_big_async", reduce_big_async, NULL},
+    {"scan_big", scan_big, NULL},
+    {"scan_big_async", scan_big_async, NULL},
+    {"run_calls", run_calls, NULL},
+    {"nested_loops", nested_loops, NULL},
+    {"cheap_then_dear", cheap_then_dear, NULL},
+    {"imap", imap, NULL},
+    {"imap_unordered", imap_unordered, NULL},
+    {"imap_with_wishes", imap_with_wishes, NULL},
+    {NULL, NULL, NULL},
+};
