@@ -100,18 +100,6 @@ DP_TEST(blocking, ten_that_block_on_two_workers_do_so_at_once)
 
 /* ---- How many stand in ---- */
 
-/* Jobs that block until a gate opens. */
-static int block_at_gate(void *out, const void *in, void *context)
-{
-    occupation *o = context;
-    (void)out, (void)in;
-    dp_blocking_begin();
-    counter_add(o->entered, 1);
-    counter_wait(o->gate, 1);
-    dp_blocking_end();
-    return 0;
-}
-
 static int has_threads(void *context)
 {
     return count_threads() == *(int *)context;
@@ -167,16 +155,6 @@ DP_TEST(blocking, negative_spares_are_none)
         cr_skip_test("the serial engine has no spares");
     check_spares(others, 2, -1, 2);
     check_spares(others, 1, -1000000, 1);
-}
-
-/* Without blocking regions the same jobs go no further than the workers. */
-static int wait_at_gate(void *out, const void *in, void *context)
-{
-    occupation *o = context;
-    (void)out, (void)in;
-    counter_add(o->entered, 1);
-    counter_wait(o->gate, 1);
-    return 0;
 }
 
 static int nested_pairs(void *out, const void *in, void *context)

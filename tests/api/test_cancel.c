@@ -85,12 +85,6 @@ typedef struct stubborn {
     atomic_int saw_it;
 } stubborn;
 
-static int is_cancelled(void *context)
-{
-    (void)context;
-    return dp_cancelled();
-}
-
 static int run_until_cancelled(size_t begin, size_t end, void *context)
 {
     stubborn *s = context;

@@ -6,20 +6,6 @@
 
 #include "support/fixture.h"
 
-static int succeed(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 0;
-}
-
-static dp_future *start(dp_pool *pool, dp_map_fn f, void *context)
-{
-    dp_future *future;
-    dp_options options = {.context = context};
-    EXPECT(0, dp_pool_apply_async(pool, f, NULL, 0, NULL, 0, &options, &future));
-    return future;
-}
-
 static dp_completed *new_set(void)
 {
     dp_completed *set = NULL;

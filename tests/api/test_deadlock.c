@@ -233,31 +233,13 @@ DP_TEST(deadlock, refused_in_a_callback_of_a_worker)
     end_pool(c.a.pool);
 }
 
-static int do_nothing(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 0;
-}
-
 /* A pending future with such a callback. */
 static dp_future *pend(caller *c)
 {
     dp_future *future;
-    EXPECT(0, dp_pool_apply_async(c->a.pool, do_nothing, NULL, 0, NULL, 0, NULL, &future));
+    EXPECT(0, dp_pool_apply_async(c->a.pool, succeed, NULL, 0, NULL, 0, NULL, &future));
     EXPECT(0, dp_future_on_done(future, try_in_callback, c));
     return future;
-}
-
-/* Blocks the only worker, so that its place is free for a thread that waits. */
-static int lend_place(void *out, const void *in, void *context)
-{
-    occupation *o = context;
-    (void)out, (void)in;
-    dp_blocking_begin();
-    counter_add(o->entered, 1);
-    counter_wait(o->gate, 1);
-    dp_blocking_end();
-    return 0;
 }
 
 static void *open_later(void *argument)
@@ -282,7 +264,7 @@ DP_TEST(deadlock, refused_in_a_callback_of_a_waiter)
         cr_skip_test("on the serial engine nothing is ever pending");
     how.spares = -1;
     c.a.pool = new_pool_with(&how);
-    EXPECT(0, dp_pool_apply_async(c.a.pool, lend_place, NULL, 0, NULL, 0, &options, &busy));
+    EXPECT(0, dp_pool_apply_async(c.a.pool, block_at_gate, NULL, 0, NULL, 0, &options, &busy));
     counter_wait(&entered, 1);
     dp_future *future = pend(&c);
     pthread_create(&opener, NULL, open_later, &c);

@@ -190,7 +190,7 @@ static void run_kept(keeper *k)
     k->count = 0;
 }
 
-static int start(void **state, unsigned workers, void *context)
+static int start_keeper(void **state, unsigned workers, void *context)
 {
     keeper *k = context;
     cr_assert_eq(workers, 4);
@@ -208,7 +208,8 @@ static void stop(void *state)
 DP_TEST(engine, that_is_late)
 {
     keeper k = {.count = 0};
-    const dp_executor executor = {.spawn = keep, .start = start, .stop = stop, .context = &k};
+    const dp_executor executor = {
+        .spawn = keep, .start = start_keeper, .stop = stop, .context = &k};
     dp_pool *pool = pool_on(&executor);
     dp_future *futures[3];
     dp_error error;
@@ -244,7 +245,8 @@ DP_TEST(engine, that_is_late)
 DP_TEST(engine, that_cannot_start)
 {
     keeper k = {.start_code = DP_EIO};
-    const dp_executor executor = {.spawn = keep, .start = start, .stop = stop, .context = &k};
+    const dp_executor executor = {
+        .spawn = keep, .start = start_keeper, .stop = stop, .context = &k};
     dp_pool_options options = {.workers = 4};
     dp_pool *pool;
     EXPECT(0, dp_engine_register(&executor, &options.engine));
@@ -257,7 +259,7 @@ DP_TEST(engine, that_cannot_start)
 
 DP_TEST(engine, registration_refuses_bad_input)
 {
-    const dp_executor executor = {.spawn = refuse}, empty = {.start = start};
+    const dp_executor executor = {.spawn = refuse}, empty = {.start = start_keeper};
     dp_engine engine = DP_ENGINE_SERIAL;
     EXPECT(DP_EINVAL, dp_engine_register(NULL, &engine));
     EXPECT(DP_EINVAL, dp_engine_register(&empty, &engine));

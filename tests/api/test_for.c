@@ -32,12 +32,7 @@ static int run_for(dp_pool *pool, dp_for_fn f, void *context, size_t begin, size
     dp_future *future;
     if (!is_async)
         return dp_pool_for(pool, f, context, begin, end, options);
-    int code = dp_pool_for_async(pool, f, context, begin, end, options, &future);
-    if (code)
-        return code;
-    code = dp_future_get(future, NULL, 0);
-    dp_future_release(future);
-    return code;
+    return finish(dp_pool_for_async(pool, f, context, begin, end, options, &future), &future, NULL);
 }
 
 static void check_cover(dp_pool *pool, size_t begin, size_t n, size_t chunk, int is_async)

@@ -80,12 +80,6 @@ typedef struct inheritance {
     dp_completed *set;
 } inheritance;
 
-static int succeed(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 0;
-}
-
 static int find_forked_futures(void *context)
 {
     inheritance *i = context;

@@ -9,26 +9,6 @@
 
 #include "support/fixture.h"
 
-static int succeed(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 0;
-}
-
-static int fail_with_5(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 5;
-}
-
-static dp_future *start(dp_pool *pool, dp_map_fn f, void *context)
-{
-    dp_future *future;
-    dp_options options = {.context = context};
-    EXPECT(0, dp_pool_apply_async(pool, f, NULL, 0, NULL, 0, &options, &future));
-    return future;
-}
-
 DP_TEST(future, goes_from_pending_to_running_to_done)
 {
     counter entered = COUNTER_INIT, gate = COUNTER_INIT;

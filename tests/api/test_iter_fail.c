@@ -193,7 +193,7 @@ typedef struct pair {
 static int fail_first(void *out, const void *in, void *context)
 {
     pair *p = context;
-    double deadline = seconds_now() + 15;
+    double deadline = seconds_now() + PATIENCE;
     (void)out;
     if (*(const int *)in == 0) {
         counter_wait(&p->entered, 1);

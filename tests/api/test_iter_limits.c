@@ -21,7 +21,8 @@ typedef struct trial {
 
 static const size_t sizes[][2] = {{0, 0}, {1, 1}, {7, 1}, {7, 3}}; /* Windows and chunks. */
 
-static dp_iter *start(const making *how, dp_pool *pool, dp_map_fn f, trial *t, dp_options options)
+static dp_iter *start_trial(const making *how, dp_pool *pool, dp_map_fn f, trial *t,
+                            dp_options options)
 {
     const dp_source source = {.next = count_items, .context = &t->count, .item_size = sizeof(int)};
     dp_iter *iter;
@@ -47,11 +48,11 @@ DP_TEST(iter_limits, retries_until_it_works)
         for (EACH(s, sizes))
             for (int needed = 1; needed <= 4; needed++) {
                 trial t = {.count = {.end = N}, .needed = needed};
-                dp_iter *iter = start(&makings[m], pool, fails_at_first, &t,
-                                      (dp_options){.window = sizes[s][0],
-                                                   .chunk = sizes[s][1],
-                                                   .retries = 2,
-                                                   .on_error = DP_ERRORS_COLLECT});
+                dp_iter *iter = start_trial(&makings[m], pool, fails_at_first, &t,
+                                            (dp_options){.window = sizes[s][0],
+                                                         .chunk = sizes[s][1],
+                                                         .retries = 2,
+                                                         .on_error = DP_ERRORS_COLLECT});
                 for (int i = 0; i < N; i++) {
                     size_t index;
                     int code = dp_iter_next(iter, DP_FOREVER, &index, NULL);
@@ -125,7 +126,7 @@ DP_TEST(iter_limits, without_a_seed_there_is_no_stream)
     for (unsigned retries = 0; retries < 2; retries++) {
         trial t = {.count = {.end = 3}};
         dp_iter *iter =
-            start(&makings[0], pool, has_no_stream, &t, (dp_options){.retries = retries});
+            start_trial(&makings[0], pool, has_no_stream, &t, (dp_options){.retries = retries});
         EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
         EXPECT(0, dp_iter_destroy(iter));
     }
@@ -139,7 +140,7 @@ static int run_until_cancelled(void *out, const void *in, void *context)
 {
     trial *t = context;
     int item = *(const int *)in;
-    double give_up = seconds_now() + 30;
+    double give_up = seconds_now() + PATIENCE;
     atomic_fetch_add(&t->runs[item], 1);
     *(int *)out = item;
     if (item != t->slow && (!t->onwards || item < t->slow))
@@ -157,10 +158,10 @@ DP_TEST(iter_limits, run_timeout_fails_the_item_whatever_it_says)
         for (EACH(a, answers))
             for (unsigned retries = 0; retries < 2; retries++) {
                 trial t = {.count = {.end = N}, .slow = 7, .answer = answers[a]};
-                dp_iter *iter = start(&makings[m], pool, run_until_cancelled, &t,
-                                      (dp_options){.run_timeout = 0.02,
-                                                   .retries = retries,
-                                                   .on_error = DP_ERRORS_COLLECT});
+                dp_iter *iter = start_trial(&makings[m], pool, run_until_cancelled, &t,
+                                            (dp_options){.run_timeout = 0.02,
+                                                         .retries = retries,
+                                                         .on_error = DP_ERRORS_COLLECT});
                 /* The others are quick, but the machine may be slow. */
                 for (int i = 0; i < N; i++) {
                     size_t index;
@@ -182,8 +183,8 @@ DP_TEST(iter_limits, run_timeout_ends_it_under_the_policy_stop)
     dp_pool *pool = new_pool(2);
     for (EACH(m, makings)) {
         trial t = {.count = {.end = -1}, .onwards = 1, .answer = DP_ECANCELLED};
-        dp_iter *iter = start(&makings[m], pool, run_until_cancelled, &t,
-                              (dp_options){.window = 8, .run_timeout = 0.01});
+        dp_iter *iter = start_trial(&makings[m], pool, run_until_cancelled, &t,
+                                    (dp_options){.window = 8, .run_timeout = 0.01});
         size_t index;
         EXPECT(DP_ETASK, dp_iter_next(iter, DP_FOREVER, &index, NULL));
         EXPECT(DP_ETASK, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
@@ -206,7 +207,7 @@ DP_TEST(iter_limits, deadline_ends_it_after_the_finished_results)
                 trial t = {.count = {.end = -1}, .slow = 9, .onwards = 1, .answer = answers[a]};
                 dp_options options = {
                     .window = sizes[s][0], .chunk = sizes[s][1], .deadline = 0.02};
-                dp_iter *iter = start(&makings[m], pool, run_until_cancelled, &t, options);
+                dp_iter *iter = start_trial(&makings[m], pool, run_until_cancelled, &t, options);
                 size_t index, handed = 0;
                 int out, code, seen[N] = {0};
                 while ((code = dp_iter_next(iter, DP_FOREVER, &index, &out)) == 0) {
@@ -236,8 +237,8 @@ DP_TEST(iter_limits, deadline_that_is_kept_is_no_error)
     for (EACH(m, makings))
         for (int i = 0; i < 2; i++) {
             trial t = {.count = {.end = N}, .slow = -1};
-            dp_iter *iter = start(&makings[m], pool, run_until_cancelled, &t,
-                                  (dp_options){.deadline = i ? 60 : 1e200});
+            dp_iter *iter = start_trial(&makings[m], pool, run_until_cancelled, &t,
+                                        (dp_options){.deadline = i ? 60 : 1e200});
             for (int k = 0; k < N; k++)
                 EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
             EXPECT(DP_EFINISHED, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
@@ -277,8 +278,8 @@ DP_TEST(iter_limits, deadline_is_not_a_wait_that_was_too_short)
     dp_pool *pool = new_pool(2);
     for (EACH(m, makings)) {
         trial t = {.count = {.end = -1}, .slow = 0, .answer = DP_ECANCELLED};
-        dp_iter *iter = start(&makings[m], pool, run_until_cancelled, &t,
-                              (dp_options){.window = 1, .deadline = 0.05});
+        dp_iter *iter = start_trial(&makings[m], pool, run_until_cancelled, &t,
+                                    (dp_options){.window = 1, .deadline = 0.05});
         EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, 0, NULL, NULL));
         dp_error error = {0};
         while (error.code == 0) {
@@ -303,8 +304,8 @@ DP_TEST(iter_limits, deadline_wakes_items_that_sleep)
     for (EACH(m, makings)) {
         trial t = {.count = {.end = -1}};
         double begin = seconds_now();
-        dp_iter *iter =
-            start(&makings[m], pool, sleep_long, &t, (dp_options){.deadline = 0.02, .chunk = 2});
+        dp_iter *iter = start_trial(&makings[m], pool, sleep_long, &t,
+                                    (dp_options){.deadline = 0.02, .chunk = 2});
         EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
         EXPECT(0, dp_iter_destroy(iter));
         cr_assert(seconds_now() - begin < 30);
@@ -327,8 +328,8 @@ DP_TEST(iter_limits, deadline_of_tasks_that_nobody_has_begun)
             if (limits[l] == DP_FOREVER && is_custom())
                 continue; /* There the waiter runs them at once, and in time. */
             trial t = {.count = {.end = -1}, .slow = -1};
-            dp_iter *iter = start(&makings[m], pool, run_until_cancelled, &t,
-                                  (dp_options){.window = 6, .chunk = 2, .deadline = 0.01});
+            dp_iter *iter = start_trial(&makings[m], pool, run_until_cancelled, &t,
+                                        (dp_options){.window = 6, .chunk = 2, .deadline = 0.01});
             EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, limits[l], NULL, NULL));
             expect_error(iter, DP_ETIMEDOUT, 0, DP_NO_ITEM);
             EXPECT(0, dp_iter_destroy(iter));
@@ -337,7 +338,7 @@ DP_TEST(iter_limits, deadline_of_tasks_that_nobody_has_begun)
                 cr_assert_eq(atomic_load(&t.runs[i]), 0);
         }
     counter_add(&gate, 1);
-    EXPECT(0, dp_future_wait(busy, 60));
+    EXPECT(0, dp_future_wait(busy, PATIENCE));
     dp_future_release(busy);
     end_pool(pool);
 }
@@ -389,8 +390,8 @@ DP_TEST(iter_limits, under_the_policy_finish_a_failed_item_comes_before_the_dead
     for (EACH(m, makings)) {
         trial t = {.count = {.end = -1}, .slow = 1, .answer = DP_ECANCELLED};
         dp_iter *iter =
-            start(&makings[m], pool, fail_then_wait, &t,
-                  (dp_options){.window = 1, .deadline = 0.1, .on_error = DP_ERRORS_FINISH});
+            start_trial(&makings[m], pool, fail_then_wait, &t,
+                        (dp_options){.window = 1, .deadline = 0.1, .on_error = DP_ERRORS_FINISH});
         int code = dp_iter_next(iter, DP_FOREVER, NULL, NULL);
         /* On a slow machine item 0 has not been started. */
         EXPECT(t.count.calls > 1 ? DP_ETASK : DP_ETIMEDOUT, code);

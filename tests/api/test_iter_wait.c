@@ -77,18 +77,6 @@ DP_TEST(iter_wait, waits_with_a_limit_inside_tasks)
     check_within(2, 0, PATIENCE);
 }
 
-/* Blocks the only worker, so that its place is free for a thread that waits. */
-static int lend_place(void *out, const void *in, void *context)
-{
-    occupation *o = context;
-    (void)out, (void)in;
-    dp_blocking_begin();
-    counter_add(o->entered, 1);
-    counter_wait(o->gate, 1);
-    dp_blocking_end();
-    return 0;
-}
-
 DP_TEST(iter_wait, a_waiter_from_outside_helps_where_there_is_a_place)
 {
     counter entered = COUNTER_INIT, gate = COUNTER_INIT;
@@ -103,7 +91,7 @@ DP_TEST(iter_wait, a_waiter_from_outside_helps_where_there_is_a_place)
         dp_future *busy;
         gate.value = entered.value = 0;
         dp_pool *pool = new_pool_with(&how);
-        EXPECT(0, dp_pool_apply_async(pool, lend_place, NULL, 0, NULL, 0, &blocks, &busy));
+        EXPECT(0, dp_pool_apply_async(pool, block_at_gate, NULL, 0, NULL, 0, &blocks, &busy));
         counter_wait(&entered, 1);
         dp_source source = counting_source(&c);
         dp_iter *iter;
@@ -119,13 +107,13 @@ DP_TEST(iter_wait, a_waiter_from_outside_helps_where_there_is_a_place)
     }
 }
 
-/* As lend_place(), but only when it is told to. */
+/* As block_at_gate(), but only when it is told to. */
 static int lend_later(void *out, const void *in, void *context)
 {
     occupation *o = context;
     counter_add(o->entered, 1);
     counter_wait(o->entered, 2);
-    return lend_place(out, in, context);
+    return block_at_gate(out, in, context);
 }
 
 static void *tell_when_others_sleep(void *argument)

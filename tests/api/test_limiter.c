@@ -63,12 +63,12 @@ static void hold(holder *h, dp_limiter *limiter)
 static void let_go(holder *h)
 {
     counter_add(&h->gate, 1);
-    EXPECT(0, dp_future_wait(h->future, 20));
+    EXPECT(0, dp_future_wait(h->future, PATIENCE));
     dp_future_release(h->future);
     end_pool(h->pool);
 }
 
-static dp_future *start(dp_pool *pool, dp_map_fn f, void *context, dp_limiter *limiter)
+static dp_future *start_limited(dp_pool *pool, dp_map_fn f, void *context, dp_limiter *limiter)
 {
     dp_options options = {.context = context, .limiter = limiter};
     dp_future *future;
@@ -76,9 +76,9 @@ static dp_future *start(dp_pool *pool, dp_map_fn f, void *context, dp_limiter *l
     return future;
 }
 
-static void finish(dp_future *future, dp_future_state state)
+static void expect_end(dp_future *future, dp_future_state state)
 {
-    EXPECT(0, dp_future_wait(future, 20));
+    EXPECT(0, dp_future_wait(future, PATIENCE));
     cr_assert_eq(dp_future_status(future), state);
     dp_future_release(future);
 }
@@ -169,7 +169,7 @@ static void scan_once(dp_pool *pool, dp_options *options, dp_future **future)
     if (future) {
         EXPECT(0, dp_pool_scan_async(pool, add, NULL, in, out, sizeof *in, ITEMS, &zero,
                                      DP_SCAN_INCLUSIVE, options, future));
-        EXPECT(0, dp_future_wait(*future, 20));
+        EXPECT(0, dp_future_wait(*future, PATIENCE));
     } else {
         EXPECT(0, dp_pool_scan(pool, add, NULL, in, out, sizeof *in, ITEMS, &zero,
                                DP_SCAN_INCLUSIVE, options));
@@ -228,7 +228,7 @@ static void run_all_async(dp_pool *pool, crowd *c, dp_limiter *limiter)
     EXPECT(0, dp_future_get(f[6], &sum, sizeof sum));
     cr_assert_eq(sum, ITEMS);
     for (EACH(i, f))
-        finish(f[i], DP_FUTURE_DONE);
+        expect_end(f[i], DP_FUTURE_DONE);
 }
 
 DP_TEST(limiter, every_verb_keeps_to_it)
@@ -258,9 +258,9 @@ static void call_verbs(int index, void *context)
     dp_options options = {.context = &who->c, .limiter = who->limiter};
     dp_pool *pool = who->pools[index % 2];
     for (int i = 0; i < 5; i++) {
-        dp_future *future = start(pool, pass_item, &who->c, who->limiter);
+        dp_future *future = start_limited(pool, pass_item, &who->c, who->limiter);
         EXPECT(0, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, 10, &options));
-        finish(future, DP_FUTURE_DONE);
+        expect_end(future, DP_FUTURE_DONE);
     }
 }
 
@@ -296,12 +296,12 @@ DP_TEST(limiter, as_many_run_at_once_as_there_are_tokens)
     EXPECT(0, dp_pool_map(pool, meet, NULL, 0, NULL, 0, 3, &options));
     met.value = 0;
     EXPECT(0, dp_pool_map_async(pool, meet, NULL, 0, NULL, 0, 3, &options, &future));
-    finish(future, DP_FUTURE_DONE);
+    expect_end(future, DP_FUTURE_DONE);
     met.value = 0;
     for (EACH(i, single))
-        single[i] = start(pool, meet, &met, limiter);
+        single[i] = start_limited(pool, meet, &met, limiter);
     for (EACH(i, single))
-        finish(single[i], DP_FUTURE_DONE);
+        expect_end(single[i], DP_FUTURE_DONE);
     dp_limiter_destroy(limiter);
     end_pool(pool);
 }
@@ -313,8 +313,8 @@ DP_TEST(limiter, there_may_be_more_tokens_than_workers)
     crowd c = {.failing = 0};
     dp_options options = {.context = &c, .limiter = limiter};
     EXPECT(0, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, 100, &options));
-    dp_future *future = start(pool, pass_item, &c, limiter);
-    finish(future, DP_FUTURE_DONE);
+    dp_future *future = start_limited(pool, pass_item, &c, limiter);
+    expect_end(future, DP_FUTURE_DONE);
     cr_assert_eq(c.runs, 101);
     dp_limiter_destroy(limiter);
     end_pool(pool);
@@ -356,7 +356,7 @@ DP_TEST(limiter, tokens_are_given_in_order)
     }
     let_go(&h);
     for (int i = 0; i < MANY; i++)
-        finish(futures[i], DP_FUTURE_DONE);
+        expect_end(futures[i], DP_FUTURE_DONE);
     for (int i = 0; i < MANY; i++)
         cr_assert_eq(r.order[i], i);
     dp_limiter_destroy(limiter);
@@ -375,10 +375,10 @@ DP_TEST(limiter, the_line_may_be_long)
     holder h;
     hold(&h, limiter);
     for (int i = 0; i < MANY; i++)
-        futures[i] = start(pool, count, &runs, limiter);
+        futures[i] = start_limited(pool, count, &runs, limiter);
     let_go(&h);
     for (int i = 0; i < MANY; i++)
-        finish(futures[i], DP_FUTURE_DONE);
+        expect_end(futures[i], DP_FUTURE_DONE);
     cr_assert_eq(counter_get(&runs), MANY);
     free(futures);
     dp_limiter_destroy(limiter);
@@ -394,7 +394,7 @@ DP_TEST(limiter, a_chain_under_a_limiter_may_be_long)
     dp_options options = {.context = &runs, .limiter = limiter};
     holder h;
     hold(&h, limiter);
-    dp_future *last = start(pool, count, &runs, limiter), *next;
+    dp_future *last = start_limited(pool, count, &runs, limiter), *next;
     for (int i = 1; i < LENGTH; i++) {
         EXPECT(0, dp_future_then(last, pool, count, NULL, 0, &options, &next));
         dp_future_release(last);
@@ -419,7 +419,7 @@ DP_TEST(limiter, what_waits_can_be_cancelled)
     holder h;
     hold(&h, limiter);
     for (EACH(i, futures))
-        futures[i] = start(pool, count, &runs, limiter);
+        futures[i] = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_future_cancel(futures[1]));
     EXPECT(0, dp_future_cancel(futures[1]));
     EXPECT(0, dp_future_cancel(futures[3]));
@@ -428,7 +428,7 @@ DP_TEST(limiter, what_waits_can_be_cancelled)
     EXPECT(DP_ECANCELLED, error.code);
     let_go(&h);
     for (size_t i = 0; i < 4; i++)
-        finish(futures[i], i % 2 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
+        expect_end(futures[i], i % 2 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
     cr_assert_eq(counter_get(&runs), 2);
     expect_usage(limiter, 0, 0);
     dp_limiter_destroy(limiter);
@@ -445,21 +445,21 @@ DP_TEST(limiter, a_cancelled_job_gives_its_token_back)
     counter entered = COUNTER_INIT, gate = COUNTER_INIT, runs = COUNTER_INIT;
     occupation how = {&entered, &gate};
     dp_future *busy = occupy_worker(pool, &how);
-    dp_future *first = start(pool, count, &runs, limiter);
-    dp_future *second = start(other, count, &runs, limiter);
+    dp_future *first = start_limited(pool, count, &runs, limiter);
+    dp_future *second = start_limited(other, count, &runs, limiter);
     expect_usage(limiter, 1, 1);
     EXPECT(0, dp_future_cancel(first));
-    finish(second, DP_FUTURE_DONE);
-    finish(first, DP_FUTURE_CANCELLED);
+    expect_end(second, DP_FUTURE_DONE);
+    expect_end(first, DP_FUTURE_CANCELLED);
     cr_assert_eq(counter_get(&runs), 1);
-    first = start(pool, count, &runs, limiter);
-    second = start(pool, count, &runs, limiter);
+    first = start_limited(pool, count, &runs, limiter);
+    second = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_pool_cancel(pool));
-    finish(second, DP_FUTURE_CANCELLED);
-    finish(first, DP_FUTURE_CANCELLED);
+    expect_end(second, DP_FUTURE_CANCELLED);
+    expect_end(first, DP_FUTURE_CANCELLED);
     expect_usage(limiter, 0, 0);
     counter_add(&gate, 1);
-    finish(busy, DP_FUTURE_DONE);
+    expect_end(busy, DP_FUTURE_DONE);
     dp_limiter_destroy(limiter);
     end_pool(pool);
     end_pool(other);
@@ -490,7 +490,7 @@ DP_TEST(limiter, failing_items_give_their_tokens_back)
     options.retries = 1; /* Of those that fail together, both might fail again; not all. */
     c = (crowd){.failing = ITEMS + 1};
     EXPECT(0, dp_pool_map_async(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options, &future));
-    finish(future, DP_FUTURE_DONE);
+    expect_end(future, DP_FUTURE_DONE);
     cr_assert_eq(c.runs, ITEMS + 1);
     cr_assert_leq(c.most, 2);
     expect_usage(limiter, 0, 0);
@@ -513,7 +513,7 @@ DP_TEST(limiter, the_deadline_passes_while_a_call_waits)
     for (EACH(i, status))
         EXPECT(DP_ECANCELLED, status[i]);
     EXPECT(0, dp_pool_map_async(pool, count, NULL, 0, NULL, 0, 3, &options, &future));
-    EXPECT(0, dp_future_wait(future, 20));
+    EXPECT(0, dp_future_wait(future, PATIENCE));
     EXPECT(0, dp_future_error(future, &error));
     EXPECT(DP_ETIMEDOUT, error.code);
     dp_future_release(future);
@@ -577,7 +577,7 @@ DP_TEST(limiter, a_running_call_can_be_cancelled)
     counter_wait(&c.entered, 1);
     EXPECT(DP_EBUSY, dp_future_cancel(future));
     counter_add(&c.gate, 1);
-    finish(future, DP_FUTURE_CANCELLED);
+    expect_end(future, DP_FUTURE_CANCELLED);
     cr_assert_eq(counter_get(&c.entered), 1);
     let_go(&h);
     dp_limiter_destroy(limiter);
@@ -608,10 +608,10 @@ DP_TEST(limiter, a_call_that_waits_ends_with_the_one_around_it)
     inside i = {new_pool(1), new_limiter(1), COUNTER_INIT, COUNTER_INIT, 0};
     holder h;
     hold(&h, i.limiter);
-    dp_future *future = start(i.pool, wait_inside, &i, NULL);
+    dp_future *future = start_limited(i.pool, wait_inside, &i, NULL);
     counter_wait(&i.entered, 1);
     EXPECT(DP_EBUSY, dp_future_cancel(future));
-    finish(future, DP_FUTURE_CANCELLED);
+    expect_end(future, DP_FUTURE_CANCELLED);
     EXPECT(DP_ECANCELLED, i.code);
     cr_assert_eq(counter_get(&i.runs), 0);
     expect_usage(i.limiter, 1, 0);
@@ -632,7 +632,7 @@ DP_TEST(limiter, a_closed_pool_does_what_it_has_accepted)
     holder h;
     hold(&h, limiter);
     for (EACH(i, futures))
-        futures[i] = start(pool, count, &runs, limiter);
+        futures[i] = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_pool_close(pool));
     EXPECT(DP_ECLOSED, dp_pool_apply(pool, count, NULL, 0, NULL, 0, &options));
     EXPECT(DP_ECLOSED, dp_pool_apply_async(pool, count, NULL, 0, NULL, 0, &options, &late));
@@ -641,10 +641,10 @@ DP_TEST(limiter, a_closed_pool_does_what_it_has_accepted)
     EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0.01));
     EXPECT(0, dp_future_cancel(futures[3]));
     let_go(&h);
-    EXPECT(0, dp_pool_join(pool, 20));
+    EXPECT(0, dp_pool_join(pool, PATIENCE));
     cr_assert_eq(counter_get(&runs), 3);
     for (size_t i = 0; i < 4; i++)
-        finish(futures[i], i == 3 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
+        expect_end(futures[i], i == 3 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
     dp_limiter_destroy(limiter);
     end_pool(pool);
 }
@@ -672,11 +672,11 @@ DP_TEST(limiter, destroying_a_pool_waits_for_what_waits)
         dp_future *futures[4];
         hold(&e.h, limiter);
         for (EACH(i, futures))
-            futures[i] = start(e.pool, count, &runs, limiter);
+            futures[i] = start_limited(e.pool, count, &runs, limiter);
         run_threads(2, destroy_or_let_go, &e);
         cr_assert_eq(counter_get(&runs), 4);
         for (EACH(i, futures))
-            finish(futures[i], DP_FUTURE_DONE);
+            expect_end(futures[i], DP_FUTURE_DONE);
         let_go(&e.h);
         dp_limiter_destroy(limiter);
     }
@@ -689,11 +689,11 @@ DP_TEST(limiter, closing_and_cancelling_what_waits_ends_the_pool)
     counter runs = COUNTER_INIT;
     holder h;
     hold(&h, limiter);
-    dp_future *future = start(pool, count, &runs, limiter);
+    dp_future *future = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_pool_close(pool));
     EXPECT(0, dp_future_cancel(future));
-    EXPECT(0, dp_pool_join(pool, 20));
-    finish(future, DP_FUTURE_CANCELLED);
+    EXPECT(0, dp_pool_join(pool, PATIENCE));
+    expect_end(future, DP_FUTURE_CANCELLED);
     end_pool(pool);
     let_go(&h);
     dp_limiter_destroy(limiter);
@@ -707,21 +707,21 @@ DP_TEST(limiter, cancelling_and_terminating_a_pool_reach_what_waits)
     dp_future *first[3], *second[3];
     holder h;
     hold(&h, limiter);
-    dp_future *elsewhere = start(other, count, &runs, limiter);
+    dp_future *elsewhere = start_limited(other, count, &runs, limiter);
     for (EACH(i, first))
-        first[i] = start(pool, count, &runs, limiter);
+        first[i] = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_pool_cancel(pool));
     for (EACH(i, first))
-        finish(first[i], DP_FUTURE_CANCELLED);
+        expect_end(first[i], DP_FUTURE_CANCELLED);
     for (EACH(i, second))
-        second[i] = start(pool, count, &runs, limiter);
+        second[i] = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_pool_terminate(pool));
     for (EACH(i, second))
-        finish(second[i], DP_FUTURE_CANCELLED);
+        expect_end(second[i], DP_FUTURE_CANCELLED);
     end_pool(pool);
     expect_usage(limiter, 1, 1);
     let_go(&h);
-    finish(elsewhere, DP_FUTURE_DONE);
+    expect_end(elsewhere, DP_FUTURE_DONE);
     cr_assert_eq(counter_get(&runs), 1);
     dp_limiter_destroy(limiter);
     end_pool(other);
@@ -741,7 +741,7 @@ DP_TEST(limiter, may_be_destroyed_while_in_use)
     dp_limiter_destroy(limiter);
     let_go(&h);
     for (EACH(i, futures))
-        finish(futures[i], DP_FUTURE_DONE);
+        expect_end(futures[i], DP_FUTURE_DONE);
     cr_assert_eq(c.runs, 30);
     cr_assert_eq(c.most, 1);
     end_pool(pool);
@@ -790,12 +790,12 @@ DP_TEST(limiter, a_task_with_a_token_cannot_wait_for_another)
         n.other = new_limiter(1);
         dp_options options = {.context = &n, .limiter = n.limiter};
         if (is_async)
-            finish(start(n.pool, call_again, &n, n.limiter), DP_FUTURE_DONE);
+            expect_end(start_limited(n.pool, call_again, &n, n.limiter), DP_FUTURE_DONE);
         else
             EXPECT(0, dp_pool_apply(n.pool, call_again, NULL, 0, NULL, 0, &options));
         for (EACH(i, expected))
             EXPECT(expected[i], n.codes[i]);
-        finish(n.child, DP_FUTURE_DONE);
+        expect_end(n.child, DP_FUTURE_DONE);
         cr_assert_eq(counter_get(&n.runs), 5);
         dp_limiter_destroy(n.limiter);
         dp_limiter_destroy(n.other);
@@ -817,12 +817,12 @@ DP_TEST(limiter, a_callback_has_no_token)
     nest n = {.pool = new_pool(1), .runs = COUNTER_INIT, .limiter = new_limiter(1)};
     holder h;
     hold(&h, n.limiter);
-    dp_future *future = start(n.pool, count, &n.runs, n.limiter);
+    dp_future *future = start_limited(n.pool, count, &n.runs, n.limiter);
     EXPECT(0, dp_future_on_done(future, call_in_callback, &n));
     let_go(&h);
     counter_wait(&n.runs, 12);
     EXPECT(0, n.codes[0]);
-    finish(future, DP_FUTURE_DONE);
+    expect_end(future, DP_FUTURE_DONE);
     dp_limiter_destroy(n.limiter);
     end_pool(n.pool);
 }
@@ -851,10 +851,10 @@ DP_TEST(limiter, the_only_worker_may_wait_for_a_token)
         dp_pool_options with = pool_options(1);
         with.spares = spares;
         nest n = {.pool = new_pool_with(&with), .runs = COUNTER_INIT, .limiter = new_limiter(1)};
-        finish(start(n.pool, wait_behind_another, &n, NULL), DP_FUTURE_DONE);
+        expect_end(start_limited(n.pool, wait_behind_another, &n, NULL), DP_FUTURE_DONE);
         for (EACH(i, n.codes))
             EXPECT(0, n.codes[i]);
-        finish(n.child, DP_FUTURE_DONE);
+        expect_end(n.child, DP_FUTURE_DONE);
         cr_assert_eq(counter_get(&n.runs), 4);
         dp_limiter_destroy(n.limiter);
         end_pool(n.pool);
@@ -869,8 +869,8 @@ DP_TEST(limiter, what_follows_waits_for_its_token_when_it_is_due)
     dp_limiter *limiter = new_limiter(1);
     counter runs = COUNTER_INIT;
     dp_options options = {.context = &runs, .limiter = limiter};
-    dp_future *first = start(pool, count, &runs, NULL), *next[3];
-    EXPECT(0, dp_future_wait(first, 20));
+    dp_future *first = start_limited(pool, count, &runs, NULL), *next[3];
+    EXPECT(0, dp_future_wait(first, PATIENCE));
     holder h;
     hold(&h, limiter);
     for (EACH(i, next))
@@ -881,7 +881,7 @@ DP_TEST(limiter, what_follows_waits_for_its_token_when_it_is_due)
     expect_usage(limiter, 1, 2);
     let_go(&h);
     for (size_t i = 0; i < 3; i++)
-        finish(next[i], i == 1 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
+        expect_end(next[i], i == 1 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
     cr_assert_eq(counter_get(&runs), 3);
     dp_future_release(first);
     dp_limiter_destroy(limiter);
@@ -926,7 +926,7 @@ DP_TEST(limiter, belongs_to_the_process_that_made_it)
     int status;
     holder h;
     hold(&h, limiter);
-    dp_future *held = start(pool, count, &runs, limiter);
+    dp_future *held = start_limited(pool, count, &runs, limiter);
     pid_t child = fork();
     if (child == 0)
         _exit(use_in_child(limiter, held));
@@ -934,7 +934,7 @@ DP_TEST(limiter, belongs_to_the_process_that_made_it)
     cr_assert(WIFEXITED(status));
     cr_assert_eq(WEXITSTATUS(status), 0, "step %d", WEXITSTATUS(status));
     let_go(&h);
-    finish(held, DP_FUTURE_DONE);
+    expect_end(held, DP_FUTURE_DONE);
     dp_limiter_destroy(limiter);
     end_pool(pool);
 }

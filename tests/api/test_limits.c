@@ -29,12 +29,8 @@ static int map(dp_pool *pool, dp_map_fn f, const dp_options *options)
 static int map_async(dp_pool *pool, dp_map_fn f, const dp_options *options)
 {
     dp_future *future;
-    int code = dp_pool_map_async(pool, f, in, sizeof *in, out, sizeof *out, N, options, &future);
-    if (code)
-        return code;
-    code = dp_future_get(future, NULL, 0);
-    dp_future_release(future);
-    return code;
+    return finish(dp_pool_map_async(pool, f, in, sizeof *in, out, sizeof *out, N, options, &future),
+                  &future, NULL);
 }
 
 static int (*const maps[])(dp_pool *, dp_map_fn, const dp_options *) = {map, map_async};

@@ -59,18 +59,9 @@ static int run_starmap(dp_pool *pool, const dp_options *options)
 static int run_map_async(dp_pool *pool, const dp_options *options)
 {
     dp_future *future;
-    dp_error error;
-    int code =
-        dp_pool_map_async(pool, run_item, numbers, sizeof(int), NULL, 0, N, options, &future);
-    if (code)
-        return code;
-    code = dp_future_get(future, NULL, 0);
-    EXPECT(0, dp_future_error(future, &error));
-    cr_assert_eq(error.code, code);
-    if (options->error)
-        *options->error = error;
-    dp_future_release(future);
-    return code;
+    return finish(
+        dp_pool_map_async(pool, run_item, numbers, sizeof(int), NULL, 0, N, options, &future),
+        &future, options->error);
 }
 
 static int (*const runners[])(dp_pool *, const dp_options *) = {run_map, run_starmap,

@@ -211,12 +211,6 @@ DP_TEST(pool_end, cancel_drops_what_has_not_started)
     end_pool(pool);
 }
 
-static int is_cancelled(void *context)
-{
-    (void)context;
-    return dp_cancelled();
-}
-
 typedef struct runner {
     dp_pool *pool;
     counter begun;

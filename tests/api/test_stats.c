@@ -12,12 +12,6 @@ static dp_stats stats_of(dp_pool *pool)
     return stats;
 }
 
-static int do_nothing(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 0;
-}
-
 static int count_range(size_t begin, size_t end, void *context)
 {
     (void)begin, (void)end, (void)context;
@@ -170,7 +164,7 @@ DP_TEST(stats, jobs_are_exact)
     dp_pool *pool = new_pool(2);
     for (uint64_t i = 1; i <= JOBS; i++) {
         dp_future *future;
-        EXPECT(0, dp_pool_apply_async(pool, do_nothing, NULL, 0, NULL, 0, NULL, &future));
+        EXPECT(0, dp_pool_apply_async(pool, succeed, NULL, 0, NULL, 0, NULL, &future));
         /* With a limit a thread of the pool runs it, without this one may. */
         EXPECT(0, dp_future_wait(future, i % 2 ? 30 : DP_FOREVER));
         dp_future_release(future);
@@ -194,7 +188,7 @@ DP_TEST(stats, dropped_jobs_show)
     dp_future *busy = occupy_worker(pool, &how), *jobs[JOBS];
     cr_assert_eq(stats_of(pool).awake, 1);
     for (int i = 0; i < JOBS; i++)
-        EXPECT(0, dp_pool_apply_async(pool, do_nothing, NULL, 0, NULL, 0, NULL, &jobs[i]));
+        EXPECT(0, dp_pool_apply_async(pool, succeed, NULL, 0, NULL, 0, NULL, &jobs[i]));
     cr_assert_eq(stats_of(pool).jobs_waiting, JOBS);
     EXPECT(0, dp_future_cancel(jobs[2]));
     EXPECT(0, dp_pool_cancel(pool));

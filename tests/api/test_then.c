@@ -14,12 +14,6 @@ static int add_one(void *out, const void *in, void *context)
     return 0;
 }
 
-static int fail_with_5(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 5;
-}
-
 static int count(void *out, const void *in, void *context)
 {
     (void)out, (void)in;
@@ -27,7 +21,7 @@ static int count(void *out, const void *in, void *context)
     return 0;
 }
 
-static dp_future *start(dp_pool *pool, dp_map_fn f, int value)
+static dp_future *start_with(dp_pool *pool, dp_map_fn f, int value)
 {
     dp_future *future;
     EXPECT(0,
@@ -73,7 +67,8 @@ DP_TEST(then, hands_on_the_result)
 {
     dp_pool *pool = new_pool(2);
     int result = 0, elsewhere = 0;
-    dp_future *first = start(pool, add_one, 40), *second = then(first, pool, add_one, NULL), *third;
+    dp_future *first = start_with(pool, add_one, 40), *second = then(first, pool, add_one, NULL),
+              *third;
     EXPECT(0, dp_future_then(second, pool, add_one, &elsewhere, sizeof elsewhere, NULL, &third));
     dp_future_release(first);
     EXPECT(0, dp_future_get(third, NULL, 0));
@@ -97,7 +92,7 @@ DP_TEST(then, hands_on_the_result)
 DP_TEST(then, refuses_bad_arguments)
 {
     dp_pool *pool = new_pool(1), *closed = new_pool(1);
-    dp_future *first = start(pool, add_one, 1), *next = first;
+    dp_future *first = start_with(pool, add_one, 1), *next = first;
     dp_options bad[] = {{.on_error = (dp_error_policy)7}, {.on_error = DP_ERRORS_COLLECT}};
     EXPECT(DP_EINVAL, dp_future_then(NULL, pool, add_one, NULL, 4, NULL, &next));
     cr_assert_null(next);

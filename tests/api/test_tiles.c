@@ -13,14 +13,8 @@ static int run_2d(dp_pool *pool, dp_for_2d_fn f, void *context, dp_extent rows, 
     dp_future *future;
     if (!is_async)
         return dp_pool_for_2d(pool, f, context, rows, columns, options);
-    int code = dp_pool_for_2d_async(pool, f, context, rows, columns, options, &future);
-    if (code)
-        return code;
-    code = dp_future_get(future, NULL, 0);
-    if (options && options->error)
-        EXPECT(0, dp_future_error(future, options->error));
-    dp_future_release(future);
-    return code;
+    return finish(dp_pool_for_2d_async(pool, f, context, rows, columns, options, &future), &future,
+                  options ? options->error : NULL);
 }
 
 static int run_3d(dp_pool *pool, dp_for_3d_fn f, void *context, dp_extent planes, dp_extent rows,
@@ -29,12 +23,8 @@ static int run_3d(dp_pool *pool, dp_for_3d_fn f, void *context, dp_extent planes
     dp_future *future;
     if (!is_async)
         return dp_pool_for_3d(pool, f, context, planes, rows, columns, options);
-    int code = dp_pool_for_3d_async(pool, f, context, planes, rows, columns, options, &future);
-    if (code)
-        return code;
-    code = dp_future_get(future, NULL, 0);
-    dp_future_release(future);
-    return code;
+    return finish(dp_pool_for_3d_async(pool, f, context, planes, rows, columns, options, &future),
+                  &future, NULL);
 }
 
 /* A box whose cells are counted. What is wrong is noted and not asserted: this is not the thread of

@@ -7,25 +7,6 @@
 
 #include "support/fixture.h"
 
-static int fail_with_5(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 5;
-}
-
-static int succeed(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 0;
-}
-
-static dp_future *start(dp_pool *pool, dp_map_fn f)
-{
-    dp_future *future;
-    EXPECT(0, dp_pool_apply_async(pool, f, NULL, 0, NULL, 0, NULL, &future));
-    return future;
-}
-
 typedef struct witness {
     counter told;
     dp_error error;
@@ -100,7 +81,7 @@ DP_TEST(unobserved, is_told_unless_somebody_asked)
     uint64_t before = dp_unobserved_errors();
     EXPECT(0, dp_on_unobserved_error(note, &w));
 
-    dp_future *future = start(pool, fail_with_5);
+    dp_future *future = start(pool, fail_with_5, NULL);
     EXPECT(0, dp_future_wait(future, PATIENCE));
     EXPECT(DP_EFINISHED, dp_future_cancel(future));
     end_pool(pool); /* After which no worker holds a reference any more. */
@@ -115,7 +96,7 @@ DP_TEST(unobserved, is_told_unless_somebody_asked)
     cr_assert_str_eq(w.error.text, dp_strerror(DP_ETASK));
 
     for (int how = 0; how < WAYS; how++) {
-        future = start(pool, fail_with_5);
+        future = start(pool, fail_with_5, NULL);
         EXPECT(0, dp_future_wait(future, PATIENCE));
         end_pool(pool);
         pool = new_pool(1);
@@ -136,13 +117,13 @@ DP_TEST(unobserved, not_for_what_was_done_or_cancelled)
     uint64_t before = dp_unobserved_errors();
     EXPECT(0, dp_on_unobserved_error(note, &w));
     if (!is_serial()) {
-        dp_future *running = occupy_worker(pool, &o), *cancelled = start(pool, fail_with_5);
+        dp_future *running = occupy_worker(pool, &o), *cancelled = start(pool, fail_with_5, NULL);
         EXPECT(0, dp_future_cancel(cancelled));
         counter_add(&gate, 1);
         dp_future_release(running);
         dp_future_release(cancelled);
     }
-    dp_future_release(start(pool, succeed));
+    dp_future_release(start(pool, succeed, NULL));
     end_pool(pool);
     expect(&w, &before, 0);
     EXPECT(0, dp_on_unobserved_error(NULL, NULL));
@@ -154,7 +135,7 @@ DP_TEST(unobserved, of_a_chain_only_the_end_is_told)
     witness w = {.told = COUNTER_INIT};
     uint64_t before = dp_unobserved_errors();
     EXPECT(0, dp_on_unobserved_error(note, &w));
-    dp_future *last = start(pool, fail_with_5), *next;
+    dp_future *last = start(pool, fail_with_5, NULL), *next;
     for (int i = 0; i < 10; i++) {
         EXPECT(0, dp_future_then(last, pool, succeed, NULL, 0, NULL, &next));
         dp_future_release(last);
@@ -177,7 +158,7 @@ DP_TEST(unobserved, in_a_set_that_is_destroyed)
     EXPECT(0, dp_on_unobserved_error(note, &w));
     EXPECT(0, dp_completed_create(&set));
     for (int i = 0; i < 3; i++) {
-        dp_future *future = start(pool, fail_with_5);
+        dp_future *future = start(pool, fail_with_5, NULL);
         EXPECT(0, dp_completed_add(set, future));
         dp_future_release(future);
     }
@@ -211,7 +192,7 @@ DP_TEST(unobserved, the_hook_may_use_any_function)
         dp_pool *pool = new_pool(1);
         witness w = {.told = COUNTER_INIT, .pool = pool, .code = 1};
         EXPECT(0, dp_on_unobserved_error(use_everything, &w));
-        dp_future_release(start(pool, fail_with_5));
+        dp_future_release(start(pool, fail_with_5, NULL));
         counter_wait(&w.told, 1);
         EXPECT(0, w.code);
         end_pool(pool);

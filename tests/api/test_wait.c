@@ -6,26 +6,6 @@
 
 #include "support/fixture.h"
 
-static int succeed(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 0;
-}
-
-static int fail(void *out, const void *in, void *context)
-{
-    (void)out, (void)in, (void)context;
-    return 5;
-}
-
-static dp_future *start(dp_pool *pool, dp_map_fn f, void *context)
-{
-    dp_future *future;
-    dp_options options = {.context = context};
-    EXPECT(0, dp_pool_apply_async(pool, f, NULL, 0, NULL, 0, &options, &future));
-    return future;
-}
-
 /* A future that has finished. */
 static dp_future *finished(dp_pool *pool, dp_map_fn f)
 {
@@ -73,7 +53,7 @@ DP_TEST(wait, refuses_bad_arguments)
 DP_TEST(wait, finished_ones_and_duplicates)
 {
     dp_pool *pool = new_pool(2);
-    dp_future *good = finished(pool, succeed), *bad = finished(pool, fail);
+    dp_future *good = finished(pool, succeed), *bad = finished(pool, fail_with_5);
     dp_future *all[] = {good, good, bad, good, bad};
     const double limits[] = {0, 1, DP_FOREVER};
     for (EACH(l, limits))
@@ -178,8 +158,8 @@ static void check_wakes(dp_wait_mode mode, double seconds, int fails)
     futures[0] = occupy_worker(pools[0], &o[0]);
     futures[MANY - 1] = occupy_worker(pools[1], &o[1]);
     /* One that follows the one which is let go, failing or not. */
-    EXPECT(0, dp_future_then(futures[MANY - 1], pools[1], fails ? fail : succeed, NULL, 0, NULL,
-                             &futures[1]));
+    EXPECT(0, dp_future_then(futures[MANY - 1], pools[1], fails ? fail_with_5 : succeed, NULL, 0,
+                             NULL, &futures[1]));
     for (int i = 2; i < MANY - 1; i++)
         futures[i] = dp_future_retain(futures[0]);
     sleeper s = {futures, MANY, mode, seconds, COUNTER_INIT, {0}, {0}, {1, 1, 1}};
@@ -229,7 +209,7 @@ static int wait_for_children(void *out, const void *in, void *context)
     family *f = context;
     (void)out, (void)in;
     for (int i = 0; i < 20; i++)
-        if (dp_pool_apply_async(f->pool, i == 15 ? fail : succeed, NULL, 0, NULL, 0, NULL,
+        if (dp_pool_apply_async(f->pool, i == 15 ? fail_with_5 : succeed, NULL, 0, NULL, 0, NULL,
                                 &f->children[i]) != 0)
             return 1;
     return -dp_wait(f->children, 20, f->mode, DP_FOREVER, &f->count, &f->index);

@@ -6,10 +6,8 @@
 #include <string.h>
 
 #include <dp/error.h>
-#include <dp/future.h>
 
 #include "support/custom.h"
-#include "support/sync.h"
 
 dp_engine engine_under_test(void)
 {
@@ -67,29 +65,4 @@ void end_pool(dp_pool *pool)
         fprintf(stderr, "the pool of the test cannot be destroyed: %s\n", dp_errname(code));
         abort();
     }
-}
-
-static int hold(void *out, const void *in, void *context)
-{
-    const occupation *o = context;
-    (void)out, (void)in;
-    counter_add(o->entered, 1);
-    counter_wait(o->gate, 1);
-    return 0;
-}
-
-dp_future *occupy_worker(dp_pool *pool, occupation *how)
-{
-    int before = counter_get(how->entered);
-    dp_options options;
-    dp_future *future;
-    memset(&options, 0, sizeof options);
-    options.context = how;
-    int code = dp_pool_apply_async(pool, hold, NULL, 0, NULL, 0, &options, &future);
-    if (code) {
-        fprintf(stderr, "no job for the test: %s\n", dp_errname(code));
-        abort();
-    }
-    counter_wait(how->entered, before + 1);
-    return future;
 }

@@ -20,13 +20,4 @@ dp_pool *new_pool_with(const dp_pool_options *options);
 /* Destroys a pool and ends the process with a message if that fails. */
 void end_pool(dp_pool *pool);
 
-/* Keeps one worker of the pool busy until the counter `gate` reaches 1. The job adds 1 to `entered`
-   when it has begun. Only for engines that have workers of their own. */
-typedef struct occupation {
-    struct counter *entered;
-    struct counter *gate;
-} occupation;
-
-dp_future *occupy_worker(dp_pool *pool, occupation *how);
-
 #endif

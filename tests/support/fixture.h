@@ -22,6 +22,7 @@
 #include <dp/dp.h>
 
 #include "support/engine.h"
+#include "support/jobs.h"
 #include "support/leftovers.h"
 #include "support/sync.h"
 

@@ -5,6 +5,8 @@
 
 #include <dp/dp.h>
 
+#include "support/jobs.h"
+
 static atomic_size_t items;
 
 size_t verb_items(void)
@@ -50,15 +52,6 @@ DP_TASK(int, one_task, (int, x))
     return x + 1;
 }
 
-static int finish(int code, dp_future *future)
-{
-    if (code)
-        return future ? DP_EIO : code;
-    code = dp_future_get(future, NULL, 0);
-    dp_future_release(future);
-    return code;
-}
-
 /* A future that a failed call must have set to NULL. */
 #define UNSET ((dp_future *)(void *)&items)
 
@@ -76,9 +69,9 @@ static int call_map_async(dp_pool *pool, size_t n)
 {
     int out[VERB_MAX];
     dp_future *future = UNSET;
-    int code =
-        dp_pool_map_async(pool, element, in, sizeof(int), out, sizeof(int), n, NULL, &future);
-    return finish(code, future);
+    return finish(
+        dp_pool_map_async(pool, element, in, sizeof(int), out, sizeof(int), n, NULL, &future),
+        &future, NULL);
 }
 
 static int call_starmap(dp_pool *pool, size_t n)
@@ -91,8 +84,8 @@ static int call_starmap_async(dp_pool *pool, size_t n)
 {
     int out[VERB_MAX];
     dp_future *future = UNSET;
-    int code = dp_pool_starmap_async(pool, row, &column, 1, out, sizeof(int), n, NULL, &future);
-    return finish(code, future);
+    return finish(dp_pool_starmap_async(pool, row, &column, 1, out, sizeof(int), n, NULL, &future),
+                  &future, NULL);
 }
 
 static int call_apply(dp_pool *pool, size_t n)
@@ -107,8 +100,9 @@ static int call_apply_async(dp_pool *pool, size_t n)
     int out;
     dp_future *future = UNSET;
     (void)n;
-    int code = dp_pool_apply_async(pool, element, in, sizeof(int), &out, sizeof out, NULL, &future);
-    return finish(code, future);
+    return finish(
+        dp_pool_apply_async(pool, element, in, sizeof(int), &out, sizeof out, NULL, &future),
+        &future, NULL);
 }
 
 static int call_for(dp_pool *pool, size_t n)
@@ -119,8 +113,7 @@ static int call_for(dp_pool *pool, size_t n)
 static int call_for_async(dp_pool *pool, size_t n)
 {
     dp_future *future = UNSET;
-    int code = dp_pool_for_async(pool, range, NULL, 0, n, NULL, &future);
-    return finish(code, future);
+    return finish(dp_pool_for_async(pool, range, NULL, 0, n, NULL, &future), &future, NULL);
 }
 
 static int call_reduce(dp_pool *pool, size_t n)
@@ -133,9 +126,9 @@ static int call_reduce_async(dp_pool *pool, size_t n)
 {
     size_t sum;
     dp_future *future = UNSET;
-    int code = dp_pool_reduce_async(pool, fold, NULL, 0, n, combine, &zero, &sum, sizeof sum, NULL,
-                                    &future);
-    return finish(code, future);
+    return finish(dp_pool_reduce_async(pool, fold, NULL, 0, n, combine, &zero, &sum, sizeof sum,
+                                       NULL, &future),
+                  &future, NULL);
 }
 
 static int tile(size_t row_begin, size_t row_end, size_t column_begin, size_t column_end,
@@ -166,8 +159,8 @@ static int call_for_2d(dp_pool *pool, size_t n)
 static int call_for_2d_async(dp_pool *pool, size_t n)
 {
     dp_future *future = UNSET;
-    int code = dp_pool_for_2d_async(pool, tile, NULL, along(n), along(1), NULL, &future);
-    return finish(code, future);
+    return finish(dp_pool_for_2d_async(pool, tile, NULL, along(n), along(1), NULL, &future),
+                  &future, NULL);
 }
 
 static int call_for_3d(dp_pool *pool, size_t n)
@@ -178,8 +171,9 @@ static int call_for_3d(dp_pool *pool, size_t n)
 static int call_for_3d_async(dp_pool *pool, size_t n)
 {
     dp_future *future = UNSET;
-    int code = dp_pool_for_3d_async(pool, box, NULL, along(n), along(1), along(1), NULL, &future);
-    return finish(code, future);
+    return finish(
+        dp_pool_for_3d_async(pool, box, NULL, along(n), along(1), along(1), NULL, &future), &future,
+        NULL);
 }
 
 static void delay(dp_delayed *calls, int *out, size_t n)
@@ -202,8 +196,7 @@ static int call_run_async(dp_pool *pool, size_t n)
     dp_delayed calls[VERB_MAX];
     dp_future *future = UNSET;
     delay(calls, out, n);
-    int code = dp_pool_run_async(pool, calls, n, NULL, &future);
-    return finish(code, future);
+    return finish(dp_pool_run_async(pool, calls, n, NULL, &future), &future, NULL);
 }
 
 static void add_item(void *accumulator, const void *other, void *context)
@@ -225,9 +218,9 @@ static int call_scan_async(dp_pool *pool, size_t n)
     static const size_t numbers[VERB_MAX];
     size_t out[VERB_MAX];
     dp_future *future = UNSET;
-    int code = dp_pool_scan_async(pool, add_item, NULL, numbers, out, sizeof out[0], n, &zero,
-                                  DP_SCAN_EXCLUSIVE, NULL, &future);
-    return finish(code, future);
+    return finish(dp_pool_scan_async(pool, add_item, NULL, numbers, out, sizeof out[0], n, &zero,
+                                     DP_SCAN_EXCLUSIVE, NULL, &future),
+                  &future, NULL);
 }
 
 static int call_scan_range(dp_pool *pool, size_t n)
@@ -238,9 +231,9 @@ static int call_scan_range(dp_pool *pool, size_t n)
 static int call_scan_range_async(dp_pool *pool, size_t n)
 {
     dp_future *future = UNSET;
-    int code = dp_pool_scan_range_async(pool, fold, fold, NULL, 0, n, combine, &zero, sizeof zero,
-                                        NULL, &future);
-    return finish(code, future);
+    return finish(dp_pool_scan_range_async(pool, fold, fold, NULL, 0, n, combine, &zero,
+                                           sizeof zero, NULL, &future),
+                  &future, NULL);
 }
 
 static int call_task(dp_pool *pool, size_t n)
