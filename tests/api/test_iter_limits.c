@@ -333,7 +333,7 @@ DP_TEST(iter_limits, deadline_of_tasks_that_nobody_has_begun)
             EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, limits[l], NULL, NULL));
             expect_error(iter, DP_ETIMEDOUT, 0, DP_NO_ITEM);
             EXPECT(0, dp_iter_destroy(iter));
-            cr_assert_eq(t.count.calls, 6);
+            cr_assert_leq(t.count.calls, 6);
             for (int i = 0; i < 6; i++)
                 cr_assert_eq(atomic_load(&t.runs[i]), 0);
         }
