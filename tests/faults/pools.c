@@ -157,6 +157,22 @@ static void cpu_limits(void)
     CHECK_EQUAL(dp_cpu_limits_get(&limits), 0);
 }
 
+static void config_push(void)
+{
+    fault_holdings before = fault_held();
+    dp_config config;
+    begin();
+    int code = dp_config_push(&(dp_config){.workers = 3});
+    fault_end();
+    CHECK_EQUAL(dp_config_get(&config), 0);
+    if (succeeded_with_all(code)) {
+        CHECK_EQUAL(config.workers, 3);
+        CHECK_EQUAL(dp_config_pop(), 0);
+    }
+    CHECK_EQUAL(dp_config_pop(), DP_EINVAL);
+    same_holdings(&before);
+}
+
 const scenario pool_scenarios[] = {
     {"create_compact", create_compact, NULL},
     {"create_scatter", create_scatter, NULL},
@@ -168,5 +184,6 @@ const scenario pool_scenarios[] = {
     {"default_pool", default_pool, NULL},
     {"resize_up", resize_up, NULL},
     {"cpu_limits", cpu_limits, NULL},
+    {"config_push", config_push, NULL},
     {NULL, NULL, NULL},
 };
