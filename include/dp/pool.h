@@ -95,7 +95,9 @@ typedef void (*dp_local_fini_fn)(void *context, void *local);
 typedef struct dp_pool_options {
     dp_engine engine;  /**< Default #DP_ENGINE_AUTO. */
     int workers;       /**< How many run at once. 0 or -1: dp_cpu_count(); -2: one fewer, -3: two
-                            fewer, and so on, at least 1. Positive: that many, CPUs or not. */
+                            fewer, and so on, at least 1. In a task it is not all CPUs that are
+                            counted but the share of the task's worker: nested pools together have
+                            as many workers as there are CPUs. Positive: that many, CPUs or not. */
     dp_pin pin;        /**< Where workers are bound. Default #DP_PIN_AUTO. */
     int spares;        /**< How many extra threads may stand in for workers inside
                             dp_blocking_begin(). 0: 64. Negative: none. */

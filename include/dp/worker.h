@@ -30,10 +30,11 @@
  * **Threads inside threads.** A task that calls a parallel library, in each of several workers,
  * would have more threads run than there are CPUs. So each thread of a pool of several workers
  * tells OpenMP (of GCC, LLVM and Intel) and MKL, as it begins and before worker_init, to use no
- * more than its share: dp_cpu_count(#DP_CPU_IGNORE_ENV) divided by the number of workers at that
- * moment, at least 1. dp_pool_options::inner_threads sets another number, in a pool of one worker
- * too, and then also for OpenBLAS and BLIS; those have only one number for the whole process, so it
- * holds outside the pool too, and stays when the pool has ended. -1 leaves all alone.
+ * more than its share: dp_cpu_count(#DP_CPU_IGNORE_ENV), or for a pool that was made in a task the
+ * share of that, divided by the number of workers at that moment, at least 1.
+ * dp_pool_options::inner_threads sets another number, in a pool of one worker too, and then also
+ * for OpenBLAS and BLIS; those have only one number for the whole process, so it holds outside the
+ * pool too, and stays when the pool has ended. -1 leaves all alone.
  *  - A library that is loaded after the pool was made is not told.
  *  - Neither is a library's own number on a thread from outside, which is its own in its tasks too;
  *    nor anything on the serial engine.

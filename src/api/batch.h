@@ -140,6 +140,14 @@ static inline int dp__batch_is_around(const dp__batch *wanted)
     return batch != NULL;
 }
 
+/* The smaller of a limit and what one of so many workers has of so many CPUs; 0 CPUs: of the limit.
+ */
+static inline unsigned dp__share_of(unsigned limit, unsigned cpus, unsigned workers)
+{
+    unsigned share = (cpus ? cpus : limit) / workers;
+    return share < 1 ? 1 : share < limit ? share : limit;
+}
+
 /* Whether nothing more of the batch should be begun: it was stopped, or a call that it is part of
    was. */
 static inline int dp__batch_is_stopped(const dp__batch *batch)

@@ -22,8 +22,13 @@ typedef struct dp__engine {
     int runs_at_once;
 
     /* Makes the engine with `workers` >= 1 workers; *state receives it, before any hook of the
-       user is called. 0 or a DP_E code. */
-    int (*start)(void **state, const dp_pool_options *options, unsigned workers);
+       user is called. `cpus`: how many CPUs all of it may use, or 0 if it need not mind others. 0
+       or a DP_E code. */
+    int (*start)(void **state, const dp_pool_options *options, unsigned workers, unsigned cpus);
+
+    /* Of `cpus` CPUs in all, how many one worker has for itself in the pools of this kind that the
+       calling thread is inside of: the smallest number. `cpus` if it is in none. */
+    unsigned (*share)(unsigned cpus);
 
     /* Runs a batch to its end; the calling thread takes part. 0, or DP_ECLOSED, DP_EFORKED or
        DP_ENOMEM when nothing was run. */

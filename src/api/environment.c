@@ -44,7 +44,8 @@ dp_pin dp__environment_pin(void)
     return (dp_pin)choice("DP_PIN", pin_names);
 }
 
-void dp__environment_explain(const dp_pool_options *options, const char *engine, unsigned workers)
+void dp__environment_explain(const dp_pool_options *options, const char *engine, unsigned workers,
+                             unsigned share)
 {
     dp_cpu_limits limits;
     char quota[320] = "";
@@ -57,6 +58,13 @@ void dp__environment_explain(const dp_pool_options *options, const char *engine,
     if (options->workers > 0) {
         dp__message(1, "a pool of the engine %s with %u workers: the program asked for them",
                     engine, workers);
+        return;
+    }
+    if (share > 0) {
+        dp__message(1,
+                    "a pool of the engine %s with %u workers: the task that makes it has %u of the "
+                    "CPUs for itself",
+                    engine, workers, share);
         return;
     }
     if (dp_cpu_limits_get(&limits) != 0)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -24,14 +25,15 @@ enum { ENGINES = sizeof engines / sizeof engines[0] };
 /* The one pool that nobody created; see src/README.md on global state. */
 static _Atomic(dp_pool *) default_pool;
 
-/* How many workers a number from the user stands for; 0 if it is out of bounds. */
-static unsigned count_workers(int workers)
+/* How many workers a number from the user stands for; 0 if it is out of bounds. `share`: how many
+   CPUs it is about, or 0 for all that this process may use. */
+static unsigned count_workers(int workers, unsigned share)
 {
     if (workers > DP_MAX_WORKERS || workers < -DP_MAX_WORKERS)
         return 0;
     if (workers > 0)
         return (unsigned)workers;
-    int cpus = dp_cpu_count(0);
+    int cpus = share > 0 ? (int)share : dp_cpu_count(0);
     if (workers < 0)
         cpus += 1 + workers;
     return cpus < 1 ? 1 : cpus > DP_MAX_WORKERS ? DP_MAX_WORKERS : (unsigned)cpus;
@@ -45,10 +47,27 @@ static const dp__engine *engine_of(dp_engine engine)
     return dp__executor_is_known(engine) ? &dp__engine_executor : NULL;
 }
 
+static unsigned least_share(unsigned cpus)
+{
+    for (int i = DP_ENGINE_THREADS; i < ENGINES; i++)
+        cpus = engines[i]->share(cpus);
+    return dp__engine_executor.share(cpus);
+}
+
+/* How many CPUs a pool that is made here should count on: in a task those that its worker has for
+   itself, so that nested pools share the machine. 0 outside, and where that is all. */
+static unsigned share_here(void)
+{
+    if (least_share(UINT_MAX) == UINT_MAX)
+        return 0; /* Most of the time; the CPUs are not counted for nothing. */
+    unsigned all = (unsigned)dp_cpu_count(0), share = least_share(all);
+    return share < all ? share : 0;
+}
+
 /* Makes a pool with options of which nothing is open any more. */
 static int start(dp_pool **pool, const dp_pool_options *options)
 {
-    unsigned workers = count_workers(options->workers);
+    unsigned share = share_here(), workers = count_workers(options->workers, share);
     dp_pool *made = calloc(1, sizeof *made);
     if (!made)
         return DP_ENOMEM;
@@ -56,8 +75,8 @@ static int start(dp_pool **pool, const dp_pool_options *options)
     made->generation = dp__fork_generation();
     dp__store_relaxed(&made->references, 1);
     *pool = made; /* Now: worker_init may look. */
-    dp__environment_explain(options, made->engine->name, workers);
-    int code = made->engine->start(&made->state, options, workers);
+    dp__environment_explain(options, made->engine->name, workers, share);
+    int code = made->engine->start(&made->state, options, workers, share);
     if (code) {
         *pool = NULL;
         free(made);
@@ -232,7 +251,7 @@ int dp_pool_destroy(dp_pool *pool)
 
 int dp_pool_resize(dp_pool *pool, int workers)
 {
-    unsigned count = count_workers(workers);
+    unsigned count = count_workers(workers, 0);
     int code = resolve_named(pool, &pool);
     if (count == 0)
         return DP_EINVAL;

@@ -26,12 +26,14 @@ dp__inner_setters dp__inner_threads_find(void)
     return setters;
 }
 
-int dp__inner_threads_set(const dp__inner_setters *setters, int wanted, unsigned workers)
+int dp__inner_threads_set(const dp__inner_setters *setters, int wanted, unsigned cpus,
+                          unsigned workers)
 {
     if (wanted < 0 || (wanted == 0 && workers < 2) || (!setters->omp && !setters->mkl))
         return 0;
     /* On this thread: if it is pinned, so are the threads it starts. */
-    int count = wanted > 0 ? wanted : dp_cpu_count(DP_CPU_IGNORE_ENV) / (int)workers;
+    int all = cpus > 0 ? (int)cpus : dp_cpu_count(DP_CPU_IGNORE_ENV);
+    int count = wanted > 0 ? wanted : all / (int)workers;
     if (count < 1)
         count = 1;
     if (setters->omp)

@@ -19,10 +19,12 @@ dp__inner_setters dp__inner_threads_find(void);
 
 /*
  * Limits what the calling thread may start, in OpenMP and MKL, which keep a number for each thread.
- * `wanted` is dp_pool_options::inner_threads; with 0 the share of one of `workers`. Returns the
+ * `wanted` is dp_pool_options::inner_threads; with 0 the share that one of `workers` has of `cpus`
+ * CPUs, or if that is 0 of all that the thread may run on. Returns the
  * number that was set; 0 if nothing was to be set, or there was no such library.
  */
-int dp__inner_threads_set(const dp__inner_setters *setters, int wanted, unsigned workers);
+int dp__inner_threads_set(const dp__inner_setters *setters, int wanted, unsigned cpus,
+                          unsigned workers);
 
 /* Limits OpenBLAS and BLIS, which have one number for the whole process. Returns whether there is
    such a library. */

@@ -478,3 +478,70 @@ DP_TEST(nesting, a_lock_may_be_held_across_nested_work)
         end_pool(g.pool);
     }
 }
+
+/* ---- Pools inside pools ---- */
+
+/* Makes a pool in each item, and in the items of that again. */
+typedef struct maker {
+    int inside; /* Workers of the pools that are made in it. */
+    atomic_int wrong;
+    struct maker *next;
+} maker;
+
+static int make_pool(void *out, const void *in, void *context)
+{
+    maker *m = context;
+    dp_pool_options options = pool_options(0), fewer = pool_options(-2), exact = pool_options(7);
+    const dp_pool_options *asked[] = {&options, &fewer, &exact};
+    const int wanted[] = {m->inside, m->inside > 1 ? m->inside - 1 : 1, 7};
+    dp_pool *pool;
+    (void)out, (void)in;
+    for (EACH(i, asked)) {
+        int code = dp_pool_create(&pool, asked[i]);
+        if (code)
+            return code;
+        if (dp_pool_workers(pool) != wanted[i])
+            atomic_fetch_add(&m->wrong, 1);
+        if (i == 0 && m->next) {
+            dp_options inner = {.context = m->next};
+            code = dp_pool_map(pool, make_pool, NULL, 0, NULL, 0, 2, &inner);
+        }
+        dp_pool_destroy(pool);
+        if (code)
+            return code;
+    }
+    return 0;
+}
+
+DP_TEST(nesting, pools_made_in_tasks_share_the_cpus)
+{
+    if (is_serial())
+        cr_skip_test("a serial pool has one worker");
+    setenv("DP_NUM_WORKERS", "12", 1);
+    maker third = {.inside = 1}, second = {.inside = 1, .next = &third},
+          first = {.inside = 4, .next = &second};
+    dp_options options = {.context = &first, .chunk = 1};
+    dp_pool *pool = new_pool(3);
+    EXPECT(0, dp_pool_map(pool, make_pool, NULL, 0, NULL, 0, 6, &options));
+    dp_pool *outside = new_pool(0);
+    cr_assert_eq(dp_pool_workers(outside), 12);
+    cr_assert(atomic_load(&first.wrong) == 0 && atomic_load(&second.wrong) == 0 &&
+              atomic_load(&third.wrong) == 0);
+    end_pool(outside);
+    end_pool(pool);
+}
+
+/* One of an engine with a single worker leaves its caller's share as it is. */
+DP_TEST(nesting, a_serial_pool_between_does_not_change_the_share)
+{
+    if (is_serial())
+        cr_skip_test("a serial pool has one worker");
+    setenv("DP_NUM_WORKERS", "12", 1);
+    maker m = {.inside = 12};
+    dp_options options = {.context = &m};
+    dp_pool *serial;
+    EXPECT(0, dp_pool_create(&serial, &(dp_pool_options){.engine = DP_ENGINE_SERIAL}));
+    EXPECT(0, dp_pool_map(serial, make_pool, NULL, 0, NULL, 0, 1, &options));
+    cr_assert_eq(atomic_load(&m.wrong), 0);
+    end_pool(serial);
+}

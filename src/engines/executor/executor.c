@@ -20,6 +20,7 @@ typedef struct executor {
     dp_executor how;
     void *theirs;
     unsigned workers;
+    unsigned cpus; /* As in engine.h. */
     uint32_t generation;
     dp__team *team; /* Without threads: the arenas of fork/join. */
     _Atomic(uint32_t) closed;
@@ -99,6 +100,14 @@ static int inside(void *state)
         if (p->self == state)
             return 1;
     return 0;
+}
+
+static unsigned share(unsigned cpus)
+{
+    unsigned least = cpus;
+    for (const presence *p = present; p; p = p->outer)
+        least = dp__share_of(least, p->self->cpus, p->self->workers);
+    return least;
 }
 
 static presence enter(executor *self, dp__job *job)
@@ -416,7 +425,7 @@ static void cancel(void *state)
 
 /* ---- The pool ---- */
 
-static int start(void **state, const dp_pool_options *options, unsigned workers)
+static int start(void **state, const dp_pool_options *options, unsigned workers, unsigned cpus)
 {
     executor *self = calloc(1, sizeof *self);
     *state = self;
@@ -425,6 +434,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
     self->how = registered[options->engine - DP_ENGINE_REGISTERED].how;
     self->theirs = self->how.context;
     self->workers = workers;
+    self->cpus = cpus;
     self->generation = dp__fork_generation();
     dp__store_relaxed(&self->holders, 1);
     for (int p = 0; p < DP__PRIORITIES; p++)
@@ -433,7 +443,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
     int code =
         options->worker_init || options->worker_fini || options->local_size > 0 ? DP_ENOTSUP : 0;
     if (code == 0)
-        code = dp__team_create(&team, options, 1, 0, self->generation);
+        code = dp__team_create(&team, options, 1, 0, cpus, self->generation);
     self->team = code ? NULL : team;
     if (code == 0 && self->how.start) {
         code = self->how.start(&self->theirs, workers, self->how.context);
@@ -528,6 +538,7 @@ static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *fra
 const dp__engine dp__engine_executor = {
     .name = "executor",
     .start = start,
+    .share = share,
     .run = run,
     .submit = submit,
     .help = help,

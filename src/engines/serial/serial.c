@@ -22,6 +22,7 @@ typedef struct block {
 
 typedef struct serial {
     dp__team *team;
+    unsigned cpus; /* As in engine.h. */
     dp_pool_options options;
     dp__lock lock; /* For the two lists. */
     block *blocks, *free_blocks;
@@ -62,6 +63,14 @@ static int enter(serial *engine, presence *here, int even_closed)
     *here = (presence){engine, present, NULL};
     present = here;
     return 0;
+}
+
+static unsigned share(unsigned cpus)
+{
+    unsigned least = cpus;
+    for (const presence *p = present; p; p = p->outer)
+        least = dp__share_of(least, p->engine->cpus, 1);
+    return least;
 }
 
 static void give_back(serial *engine, block *local)
@@ -116,7 +125,7 @@ static int run_hook(serial *engine, dp_worker_init_fn init, dp_worker_fini_fn fi
     return failed;
 }
 
-static int start(void **state, const dp_pool_options *options, unsigned workers)
+static int start(void **state, const dp_pool_options *options, unsigned workers, unsigned cpus)
 {
     serial *engine = calloc(1, sizeof *engine);
     *state = engine;
@@ -124,10 +133,11 @@ static int start(void **state, const dp_pool_options *options, unsigned workers)
         return DP_ENOMEM;
     (void)workers;
     engine->options = *options;
+    engine->cpus = cpus;
     engine->generation = dp__fork_generation();
     dp__store_relaxed(&engine->holders, 1);
     void *team;
-    int code = dp__team_create(&team, options, 1, 0, engine->generation);
+    int code = dp__team_create(&team, options, 1, 0, cpus, engine->generation);
     engine->team = team;
     if (code) {
         free(engine);
@@ -331,6 +341,7 @@ const dp__engine dp__engine_serial = {
     .name = "serial",
     .runs_at_once = 1,
     .start = start,
+    .share = share,
     .run = run,
     .submit = submit,
     .help = help,

@@ -12,9 +12,24 @@
 
 /* The table that the front knows the thread engine by. */
 
-static int start(void **state, const dp_pool_options *options, unsigned workers)
+static int start(void **state, const dp_pool_options *options, unsigned workers, unsigned cpus)
 {
-    return dp__team_create(state, options, workers, workers, dp__fork_generation());
+    return dp__team_create(state, options, workers, workers, cpus, dp__fork_generation());
+}
+
+static unsigned share_in(unsigned limit, const dp__team *team)
+{
+    return dp__share_of(limit, team->share, dp__load_relaxed(&team->target));
+}
+
+static unsigned share(unsigned cpus)
+{
+    unsigned least = cpus;
+    for (const dp__presence *p = dp__present; p; p = p->outer)
+        least = share_in(least, p->worker->team);
+    for (const dp__mark *mark = dp__marks; mark; mark = mark->outer)
+        least = share_in(least, mark->team);
+    return least;
 }
 
 static int is_foreign(const dp__team *team)
@@ -283,6 +298,7 @@ static void blocking(int begin)
 const dp__engine dp__engine_threads = {
     .name = "threads",
     .start = start,
+    .share = share,
     .run = run,
     .submit = submit,
     .help = help,

@@ -47,7 +47,7 @@ static int plan(dp__team *team, dp_pin pin, unsigned workers)
 }
 
 int dp__team_create(void **state, const dp_pool_options *options, unsigned workers,
-                    unsigned threads, uint32_t generation)
+                    unsigned threads, unsigned cpus, uint32_t generation)
 {
     static _Atomic(uint64_t) last_id;
     dp__team *team = aligned_alloc(DP__LINE, sizeof *team);
@@ -63,6 +63,7 @@ int dp__team_create(void **state, const dp_pool_options *options, unsigned worke
     team->worker_init = options->worker_init;
     team->worker_fini = options->worker_fini;
     team->worker_context = options->worker_context;
+    team->share = cpus;
     team->inner_threads = options->inner_threads;
     if (threads > 0 && options->inner_threads >= 0)
         team->inner_setters = dp__inner_threads_find();

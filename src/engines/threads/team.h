@@ -165,6 +165,7 @@ struct dp__team {
     dp_worker_init_fn worker_init;
     dp_worker_fini_fn worker_fini;
     void *worker_context;
+    unsigned share; /* CPUs: of the task that made it, or 0: all that this process may use. */
     dp__inner_setters inner_setters;
     int inner_threads;
     size_t local_size;

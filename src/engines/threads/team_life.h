@@ -7,12 +7,12 @@
 
 /*
  * Makes a team of `workers` that may run at once, with `threads` threads: as many, or none for the
- * serial engine, whose fork/join calls run on the calling thread alone. `generation` is the present
- * one of fork(). *state receives the team before a thread starts, for the user's hooks. 0 or a
- * code; on failure nothing is left behind.
+ * serial engine, whose fork/join calls run on the calling thread alone. `cpus` as in engine.h.
+ * `generation` is the present one of fork(). *state receives the team before a thread starts, for
+ * the user's hooks. 0 or a code; on failure nothing is left behind.
  */
 int dp__team_create(void **state, const dp_pool_options *options, unsigned workers,
-                    unsigned threads, uint32_t generation);
+                    unsigned threads, unsigned cpus, uint32_t generation);
 
 int dp__team_resize(dp__team *team, unsigned workers);
 

@@ -171,7 +171,7 @@ void dp__thread_reap(dp__team *team)
 static void limit_inner_threads(const dp__worker *self)
 {
     dp__team *team = self->team;
-    int count = dp__inner_threads_set(&team->inner_setters, team->inner_threads,
+    int count = dp__inner_threads_set(&team->inner_setters, team->inner_threads, team->share,
                                       dp__load_relaxed(&team->target));
     if (count > 0)
         dp__message(2, "libraries may use %d threads inside worker %u", count, self->id);
