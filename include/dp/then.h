@@ -48,6 +48,32 @@ DP_BEGIN_DECLS
 DP_API int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result,
                           size_t result_size, const dp_options *options, dp_future **next);
 
+/**
+ * Has f run on a pool, as one call, when several futures are done: the way to join what was started
+ * apart, and with dp_future_then() to run any graph of work without a thread that waits.
+ *
+ * Everything is as for dp_future_then(), but that there are several to follow. The new future waits
+ * until all have finished; if any has failed or was cancelled, f is not called, and the new one
+ * ends like the first of them in the array. Cancelling the new one leaves them alone.
+ *
+ * @param futures      n futures, which may belong to different pools; a future may stand there
+ *                     twice. The array is copied.
+ * @param n            How many; with 0 the new future is due at once.
+ * @param pool         Where f runs; NULL for the default pool.
+ * @param f            Gets as `in` an array of n pointers: to the result that each of the futures
+ *                     keeps, or NULL for one that keeps none. Valid until f returns. NULL: nothing
+ *                     is run, and the new future is done when all are.
+ * @param result       Where f writes its result. NULL: with result_size > 0 it is kept in the new
+ *                     future.
+ * @param result_size  Bytes of the result; 0 without f.
+ * @param options      NULL for the default. `context` is passed to f.
+ * @param[out] next    Receives the new future, NULL on failure.
+ * @return As dp_future_then(). Cost: one allocation of some 50 bytes for each future.
+ */
+DP_API int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_starmap_fn f,
+                              void *result, size_t result_size, const dp_options *options,
+                              dp_future **next);
+
 DP_END_DECLS
 
 #endif

@@ -80,6 +80,11 @@ struct dp__call {
             void *context;
         } loop;
         const dp_delayed *calls;
+        struct {
+            dp_starmap_fn f;
+            const void *const *in;
+            void *out;
+        } gather; /* See then.c. */
         dp__tiles tiles;
         struct dp__scan *scan; /* See scan.c. */
         dp__fold fold;

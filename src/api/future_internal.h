@@ -33,12 +33,23 @@ typedef struct dp__ended {
     dp_future *first, *last;
 } dp__ended;
 
-/* What a future has that follows another one; see then.c. */
+/* One of the futures that another one follows. */
+typedef struct dp__parent {
+    dp_future *future;     /* A reference, until the child has finished. */
+    dp__callback callback; /* In the list of the parent. */
+} dp__parent;
+
+/* What a future has that follows others; see then.c. Guarded by its callback_lock: */
 typedef struct dp__then {
-    dp_future *parent;     /* Guarded by callback_lock; NULL once the future has finished. */
+    dp__parent *parents;
+    size_t count;
+    size_t at; /* Those before have finished. */
+    /* What the child becomes for the sake of its parents, and why. */
+    dp_future_state state;
+    dp_error error;
+    /* Not guarded: */
     dp_future *next_ended; /* In a dp__ended. */
     dp__ended *ended;      /* Where it is put when it finishes inside submit(), or NULL. */
-    dp__callback callback; /* In the list of the parent. */
 } dp__then;
 
 struct dp_future {
@@ -138,10 +149,11 @@ void dp__ended_settle(dp__ended *ended);
 /* dp__future_advance() for a held future. */
 int dp__then_advance(dp_future *future, int64_t deadline);
 
-/* The future that `child` follows has finished: starts or ends the child, if nobody has. */
+/* One of the futures that `child` follows has finished. If that was the last of them, starts or
+   ends the child, unless somebody else has. */
 void dp__then_start(dp_future *child, dp_future *parent, dp__ended *ended);
 
-/* A future that followed another one has finished and needs that no more. */
+/* A future that followed others has finished and needs them no more. */
 void dp__then_detach(dp_future *child);
 
 #endif

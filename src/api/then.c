@@ -8,32 +8,40 @@
 #include "verb.h"
 
 /*
- * A future that follows another one, its parent, is held: pending, and no engine knows of it. The
- * parent's list of callbacks has an entry that starts it, with a reference. Starting means to
- * submit it if the parent is done, and otherwise to end it as the parent has ended. Whoever finds
- * that the parent has finished may do that, and the one who takes the flag off, or moves the state
- * on, has done it: the thread that finishes the parent, but also a waiter, since that thread may be
- * the waiter's own, further down its stack in a callback.
+ * A future that follows others, its parents, is held: pending, and no engine knows of it. It goes
+ * from parent to parent: the list of callbacks of the one it is at has an entry, with a reference,
+ * that takes it on to the next. When all have finished it starts, which means to submit it if all
+ * are done, and otherwise to end it as the first one that is not has ended. Whoever finds that a
+ * parent has finished may take it on, and the one who finds it still there, under the lock, does:
+ * the thread that finishes the parent, but also a waiter, since that thread may be the waiter's
+ * own, further down its stack in a callback.
  *
  * A chain is walked by loops only. What ends here, or inside the submit() of an engine that runs
  * the work at once, joins a list, and the callbacks of those in the list are run at the bottom.
  *
- * The child has a reference to the parent until it has finished itself, and the queue's place in
+ * The child has references to its parents until it has finished itself, and the queue's place in
  * the engine (hold) from the beginning, because its pool may be gone when it is due.
  */
 
 /* The oldest so many futures of a chain are helped with at once. */
 enum { PATH = 256 };
 
-enum { ALIGN = 16, THEN_SIZE = (sizeof(dp__then) + ALIGN - 1) / ALIGN * ALIGN };
+enum { ALIGN = 16 };
 
-/* The parent, with a reference for the caller; NULL when there is none any more. */
+static size_t aligned(size_t size)
+{
+    return (size + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+/* The parent it is at, with a reference for the caller; NULL when there is none any more. */
 static dp_future *parent_of(dp_future *child)
 {
     dp_future *parent = NULL;
-    if (child->then) {
+    dp__then *then = child->then;
+    if (then) {
         dp__lock_acquire(&child->callback_lock);
-        parent = dp_future_retain(child->then->parent);
+        if (then->at < then->count)
+            parent = dp_future_retain(then->parents[then->at].future);
         dp__lock_release(&child->callback_lock);
     }
     return parent;
@@ -41,11 +49,12 @@ static dp_future *parent_of(dp_future *child)
 
 void dp__then_detach(dp_future *child)
 {
+    dp__then *then = child->then;
     dp__lock_acquire(&child->callback_lock);
-    dp_future *parent = child->then->parent;
-    child->then->parent = NULL;
+    then->at = then->count; /* Nobody looks at a parent any more. */
     dp__lock_release(&child->callback_lock);
-    dp_future_release(parent);
+    for (size_t i = 0; i < then->count; i++)
+        dp_future_release(then->parents[i].future);
 }
 
 /* A child that is due and needs a token: goes on being held, in the line of its limiter. As
@@ -84,21 +93,75 @@ static int submit(dp_future *child, dp__ended *ended)
     return code;
 }
 
-void dp__then_start(dp_future *child, dp_future *parent, dp__ended *ended)
+/* All parents have finished: starts or ends the child. */
+static void decide(dp_future *child, dp__ended *ended)
 {
-    dp_future_state state = dp__future_state(parent);
-    if (state != DP_FUTURE_DONE) {
-        dp__future_end(child, state, &parent->call.error, ended);
-        return;
+    const dp__then *then = child->then;
+    dp_error error = then->error;
+    dp_future_state state = then->state;
+    if (state == DP_FUTURE_DONE && child->call.batch.n > 0) {
+        error.code = submit(child, ended);
+        error.text = dp_strerror(error.code);
+        state = DP_FUTURE_FAILED;
     }
-    int code = submit(child, ended);
-    if (code == 0)
-        return;
-    dp_error error = {code, 0, DP_NO_ITEM, dp_strerror(code)};
-    dp__future_end(child, DP_FUTURE_FAILED, &error, ended);
+    if (state == DP_FUTURE_DONE || error.code)
+        dp__future_end(child, state, &error, ended);
 }
 
-/* Starts a child whose parent has finished. 0 if the parent has not. */
+/* Where the child is after a parent. */
+typedef struct step {
+    dp_future *next; /* The parent it is at now, with a reference; NULL if there is none, or if it
+                        was not at the one before any more. */
+    size_t index;
+    int was_last;
+} step;
+
+/* Takes the child on from a parent that has finished. */
+static step go_on(dp_future *child, dp_future *parent)
+{
+    step now = {NULL, 0, 0};
+    dp__then *then = child->then;
+    dp__lock_acquire(&child->callback_lock);
+    if (then->at < then->count && then->parents[then->at].future == parent) {
+        dp_future_state state = dp__future_state(parent);
+        if (state != DP_FUTURE_DONE && then->state == DP_FUTURE_DONE) {
+            then->state = state;
+            then->error = parent->call.error;
+        }
+        now.index = ++then->at;
+        now.was_last = then->at == then->count;
+        if (!now.was_last)
+            now.next = dp_future_retain(then->parents[then->at].future);
+    }
+    dp__lock_release(&child->callback_lock);
+    return now;
+}
+
+/* Has a parent take the child on when it finishes. 0 if it has finished. */
+static int follow(dp_future *child, size_t index, dp_future *parent)
+{
+    dp_future_retain(child); /* For the entry. */
+    int follows = dp__future_listen(parent, &child->then->parents[index].callback);
+    if (!follows)
+        dp_future_release(child);
+    return follows;
+}
+
+void dp__then_start(dp_future *child, dp_future *parent, dp__ended *ended)
+{
+    step now = go_on(child, parent);
+    while (now.next) {
+        step after = {NULL, 0, 0};
+        if (!follow(child, now.index, now.next))
+            after = go_on(child, now.next);
+        dp_future_release(now.next);
+        now = after;
+    }
+    if (now.was_last)
+        decide(child, ended);
+}
+
+/* Takes a child on whose parent has finished. 0 if the parent has not. */
 static int start_if_due(dp_future *child)
 {
     dp__ended ended = {NULL, NULL};
@@ -130,7 +193,15 @@ static size_t walk(dp_future *future, dp_future *ring[PATH])
     return count;
 }
 
-/* Does for one future of the chain, whose parent has finished, what there is to do. As
+/* Whether all parents have finished. */
+static int has_all(dp_future *child)
+{
+    dp_future *parent = parent_of(child);
+    dp_future_release(parent);
+    return !parent;
+}
+
+/* Does for one future of the chain what there is to do, if the parent it is at has finished. As
    dp__future_advance(). */
 static int advance(dp_future *future, int64_t deadline)
 {
@@ -142,7 +213,8 @@ static int advance(dp_future *future, int64_t deadline)
         return 0;
     if (!dp__future_is_held(future))
         return dp__future_advance(future, deadline);
-    return future->call.limited ? dp__limited_advance(future, deadline) : 1;
+    /* Without a limiter it is at another parent now, or on its way to the engine. */
+    return future->call.limited && has_all(future) ? dp__limited_advance(future, deadline) : 0;
 }
 
 int dp__then_advance(dp_future *future, int64_t deadline)
@@ -164,48 +236,85 @@ int dp__then_advance(dp_future *future, int64_t deadline)
 
 /* ---- The user's side ---- */
 
-static int check(dp_future *future, dp_pool **pool, dp_map_fn f, size_t result_size)
+static int check(dp_future *const *futures, size_t n, dp_pool **pool, size_t result_size)
 {
-    if (!future || !f)
+    if (n > 0 && !futures)
         return DP_EINVAL;
+    for (size_t i = 0; i < n; i++)
+        if (!futures[i])
+            return DP_EINVAL;
     int code = dp__pool_resolve(*pool, pool);
     if (code)
         return code;
-    if (result_size > SIZE_MAX / 4)
+    if (result_size > SIZE_MAX / 4 || n > SIZE_MAX / 4 / sizeof(dp__parent))
         return DP_EOVERFLOW;
-    if (!dp__job_finished(&future->job) && future->generation != dp__fork_generation())
-        return DP_EFORKED;
+    for (size_t i = 0; i < n; i++)
+        if (!dp__job_finished(&futures[i]->job) && futures[i]->generation != dp__fork_generation())
+            return DP_EFORKED;
     return dp__load_acquire(&(*pool)->closed) ? DP_ECLOSED : 0;
 }
 
-/* A held future for the call, without a parent yet. */
-static dp_future *make(dp_pool *pool, const dp__call *call, void *result, size_t result_size,
-                       const dp_options *options)
+/* A held future for a call, with the parents and `extra` bytes behind them in its payload. NULL if
+   memory is out. */
+static dp_future *make(dp_pool *pool, const dp__call *call, const dp_options *options,
+                       dp_future *const *parents, size_t n, size_t extra)
 {
-    size_t kept = result ? 0 : result_size;
-    dp_future *made = dp__future_create(pool, THEN_SIZE + kept);
+    size_t parents_at = aligned(sizeof(dp__then));
+    dp_future *made = dp__future_create(pool, parents_at + aligned(n * sizeof(dp__parent)) + extra);
     if (!made)
         return NULL;
     made->call = *call;
-    made->call.as.map.out = result;
-    if (kept > 0) {
-        made->result = made->payload + THEN_SIZE;
-        made->result_size = kept;
-        made->call.as.map.out = made->result;
-    }
     if (dp__future_begin_care(made, options) != 0 ||
         (call->limiter && dp__limited_make(made, pool) != 0)) {
         dp__future_discard(made);
         return NULL;
     }
-    made->then = (dp__then *)(void *)made->payload;
-    memset(made->then, 0, sizeof *made->then);
-    made->then->callback.context = made;
-    made->then->callback.kind = DP__CALLBACK_THEN;
-    dp__call_clear_status(&made->call);
+    dp__then *then = made->then = (dp__then *)(void *)made->payload;
+    memset(then, 0, sizeof *then);
+    then->parents = (dp__parent *)(void *)(made->payload + parents_at);
+    then->count = n;
+    then->state = DP_FUTURE_DONE;
+    then->error = (dp_error){0, 0, DP_NO_ITEM, dp_strerror(0)};
+    for (size_t i = 0; i < n; i++) {
+        then->parents[i].future = dp_future_retain(parents[i]);
+        then->parents[i].callback = (dp__callback){NULL, made, NULL, NULL, DP__CALLBACK_THEN};
+        dp__store_relaxed(&parents[i]->asked, 1);
+    }
     dp__future_hold(made);
     pool->engine->hold(pool->state);
     return made;
+}
+
+/* What stands behind the parents. */
+static char *extra_of(dp_future *made)
+{
+    return made->payload + aligned(sizeof(dp__then)) +
+           aligned(made->then->count * sizeof(dp__parent));
+}
+
+/* Where the result goes: to the user, or to the future, `offset` bytes into what is extra. */
+static void *result_at(dp_future *made, void *result, size_t offset, size_t size)
+{
+    if (result || size == 0)
+        return result;
+    made->result = extra_of(made) + offset;
+    made->result_size = size;
+    return made->result;
+}
+
+/* Lets it go its way. The second reference of a new future is the queue's, which takes one of its
+   own when the time has come. */
+static void set_out(dp_future *made)
+{
+    dp__ended ended = {NULL, NULL};
+    dp__then *then = made->then;
+    dp__call_clear_status(&made->call);
+    if (then->count == 0)
+        decide(made, &ended);
+    else if (!follow(made, 0, then->parents[0].future))
+        dp__then_start(made, then->parents[0].future, &ended);
+    dp__ended_settle(&ended);
+    dp_future_release(made);
 }
 
 int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, size_t result_size,
@@ -218,24 +327,62 @@ int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, 
     dp__call_begin(&call, dp__call_map_range, dp__call_map_item, 1, (const void *)(uintptr_t)f);
     memset(&call.as.map, 0, sizeof call.as.map);
     call.as.map.f = f;
-    int code = check(future, &pool, f, result_size);
+    int code = f ? check(&future, 1, &pool, result_size) : DP_EINVAL;
     if (code == 0)
         code = dp__call_options(&call, options);
     if (code)
         return code;
     call.as.map.in = future->result;
-    dp_future *made = make(pool, &call, result, result_size, options);
+    dp_future *made = make(pool, &call, options, &future, 1, result ? 0 : result_size);
     if (!made)
         return DP_ENOMEM;
-    made->then->parent = dp_future_retain(future);
-    dp__store_relaxed(&future->asked, 1);
+    made->call.as.map.out = result_at(made, result, 0, result_size);
     *next = made;
-    /* The second reference belongs to the entry in the parent's list. */
-    if (!dp__future_listen(future, &made->then->callback)) {
-        dp__ended ended = {NULL, NULL};
-        dp__then_start(made, future, &ended);
-        dp__ended_settle(&ended);
-        dp_future_release(made);
+    set_out(made);
+    return 0;
+}
+
+static int gather_item(dp__call *call, size_t i)
+{
+    (void)i;
+    return call->as.gather.f(call->as.gather.out, call->as.gather.in, call->context);
+}
+
+static void gather_range(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    for (size_t i = begin; i < end && !dp__call_is_stopped(batch, end - i); i++) {
+        int task_code = gather_item(call, i);
+        if (task_code || call->status)
+            dp__call_note(call, i, task_code);
     }
+}
+
+int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_starmap_fn f,
+                       void *result, size_t result_size, const dp_options *options,
+                       dp_future **next)
+{
+    dp__call call;
+    if (!next)
+        return DP_EINVAL;
+    *next = NULL;
+    dp__call_begin(&call, gather_range, gather_item, f ? 1 : 0, (const void *)(uintptr_t)f);
+    int code = !f && result_size > 0 ? DP_EINVAL : check(futures, n, &pool, result_size);
+    if (code == 0)
+        code = dp__call_options(&call, options);
+    if (code)
+        return code;
+    size_t inputs = f ? aligned(n * sizeof(void *)) : 0;
+    dp_future *made = make(pool, &call, options, futures, n, inputs + (result ? 0 : result_size));
+    if (!made)
+        return DP_ENOMEM;
+    const void **in = (const void **)(void *)extra_of(made);
+    for (size_t i = 0; f && i < n; i++)
+        in[i] = futures[i]->result;
+    made->call.as.gather.f = f;
+    made->call.as.gather.in = in;
+    made->call.as.gather.out = result_at(made, result, inputs, result_size);
+    *next = made;
+    set_out(made);
     return 0;
 }

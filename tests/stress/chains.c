@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Futures that follow, await and collect one another, from several threads: chains and trees of
- * dp_future_then() on two pools, cancelled anywhere and at any time; dp_wait() for random bunches
- * of them by several threads at once; sets that are filled, emptied and destroyed from threads,
- * tasks and callbacks. Each function runs at most once and only after what it follows, and every
- * future ends.
+ * Futures that follow, await and collect one another, from several threads: chains and graphs of
+ * dp_future_then() and dp_future_then_all() on two pools, cancelled anywhere and at any time;
+ * dp_wait() for random bunches of them by several threads at once; sets that are filled, emptied
+ * and destroyed from threads, tasks and callbacks. Each function runs at most once and only after
+ * what it follows, and every future ends.
  */
 #include "stress.h"
 
 enum { NODES = 24 };
 
+enum { PARENTS = 4 };
+
 typedef struct node {
-    struct node *parent;
+    struct node *parents[PARENTS];
+    int nparents;
     _Atomic(int) runs;
     int fails;
     dp_future *future;
@@ -23,34 +26,62 @@ typedef struct forest {
     uint64_t seed;
 } forest;
 
-static int grow(void *out, const void *in, void *context)
+static void grow(node *n, const void *const *in, void *out)
 {
-    node *n = context;
     CHECK_EQUAL(atomic_fetch_add(&n->runs, 1), 0);
-    if (n->parent) {
-        CHECK_EQUAL(atomic_load(&n->parent->runs), 1);
-        CHECK_EQUAL(*(const int *)in, n->parent->fails ? -1 : 7);
+    for (int i = 0; i < n->nparents; i++) {
+        CHECK_EQUAL(atomic_load(&n->parents[i]->runs), 1);
+        CHECK_EQUAL(*(const int *)in[i], 7);
     }
     *(int *)out = 7;
     stress_spin(50);
-    return n->fails;
+}
+
+static int grow_from_one(void *out, const void *in, void *context)
+{
+    grow(context, &in, out);
+    return ((node *)context)->fails;
+}
+
+static int grow_from_several(void *out, const void *const *in, void *context)
+{
+    grow(context, in, out);
+    return ((node *)context)->fails;
+}
+
+/* Mostly the one before, so that chains are long. The same one may be chosen twice. */
+static void choose_parents(node *nodes, int i, uint64_t *random)
+{
+    node *n = &nodes[i];
+    n->nparents = i == 0 ? 0 : (int)stress_below(random, PARENTS + 1);
+    for (int p = 0; p < n->nparents; p++)
+        n->parents[p] =
+            &nodes[stress_below(random, 3) ? i - 1 : (int)stress_below(random, (uint64_t)i)];
+}
+
+static int plant_one(node *n, dp_pool *pool, int alone)
+{
+    dp_options options = {.context = n};
+    dp_future *parents[PARENTS];
+    for (int p = 0; p < n->nparents; p++)
+        parents[p] = n->parents[p]->future;
+    if (n->nparents == 0)
+        return dp_pool_apply_async(pool, grow_from_one, NULL, 0, NULL, sizeof(int), &options,
+                                   &n->future);
+    if (n->nparents == 1 && alone)
+        return dp_future_then(parents[0], pool, grow_from_one, NULL, sizeof(int), &options,
+                              &n->future);
+    return dp_future_then_all(parents, (size_t)n->nparents, pool, grow_from_several, NULL,
+                              sizeof(int), &options, &n->future);
 }
 
 static void plant(forest *f, node *nodes, uint64_t *random)
 {
     for (int i = 0; i < NODES; i++) {
-        node *n = &nodes[i];
-        dp_options options = {.context = n};
         dp_pool *pool = f->pools[stress_below(random, 2)];
-        *n = (node){.fails = stress_below(random, 16) == 0};
-        if (i > 0 && stress_below(random, 4) > 0)
-            n->parent =
-                &nodes[stress_below(random, 3) ? i - 1 : (int)stress_below(random, (uint64_t)i)];
-        int code = n->parent ? dp_future_then(n->parent->future, pool, grow, NULL, sizeof(int),
-                                              &options, &n->future)
-                             : dp_pool_apply_async(pool, grow, NULL, 0, NULL, sizeof(int), &options,
-                                                   &n->future);
-        CHECK_EQUAL(code, 0);
+        nodes[i] = (node){.fails = stress_below(random, 16) == 0};
+        choose_parents(nodes, i, random);
+        CHECK_EQUAL(plant_one(&nodes[i], pool, (int)stress_below(random, 2)), 0);
         if (stress_below(random, 20) == 0)
             dp_future_cancel(nodes[stress_below(random, (uint64_t)i + 1)].future);
         stress_dawdle(random);
@@ -68,10 +99,11 @@ static void check_end(const node *n)
                                                         : DP_ECANCELLED);
     if (state == DP_FUTURE_DONE)
         CHECK_EQUAL(atomic_load(&n->runs), 1);
-    if (n->parent && dp_future_status(n->parent->future) != DP_FUTURE_DONE) {
-        CHECK_EQUAL(atomic_load(&n->runs), 0);
-        CHECK(state != DP_FUTURE_DONE);
-    }
+    for (int p = 0; p < n->nparents; p++)
+        if (dp_future_status(n->parents[p]->future) != DP_FUTURE_DONE) {
+            CHECK_EQUAL(atomic_load(&n->runs), 0);
+            CHECK(state != DP_FUTURE_DONE);
+        }
 }
 
 /* ---- Waiting ---- */
