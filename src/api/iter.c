@@ -91,10 +91,8 @@ static int wait_for_chunk(dp_iter *it, int64_t deadline)
         const dp__chunk *wanted = it->current ? NULL : most_wanted(it);
         uint32_t finished = dp__load_relaxed(&it->finished);
         dp__lock_release(&it->lock);
-        if (it->current) {
-            dp__iter_learn(it, it->current);
+        if (it->current)
             return 0;
-        }
         int is_pending = dp__job_is_pending(&wanted->future->job);
         /* Nobody has begun it in time. */
         if (is_pending && dp__iter_is_over(it)) {

@@ -5,10 +5,6 @@
 
 /* Lazy maps: from the source to the engine, and how many items make a chunk. */
 
-/* How long an adaptive chunk should run: many times what it costs to begin one, and little enough
-   that nobody minds waiting for the end of it. */
-#define CHUNK_NS 75000
-
 /* An adaptive chunk gets no more items when its first one was taken so long ago, */
 #define FILL_NS 20000
 /* and none at all when the source took so long for that one. */
@@ -115,7 +111,7 @@ static dp__chunk *begin_open(dp_iter *it, dp__slot *slot, uint64_t asked)
     dp__chunk *c = begin(it, slot);
     uint64_t now = dp__ticks();
     it->patience = now + ticks_in(FILL_NS);
-    if (it->size == 1 || !may_extend(it) || now - asked > ticks_in(SLOW_NS))
+    if (dp__load_relaxed(&it->size) == 1 || !may_extend(it) || now - asked > ticks_in(SLOW_NS))
         dp__chunk_close(c);
     return c;
 }
@@ -124,7 +120,8 @@ static dp__chunk *begin_open(dp_iter *it, dp__slot *slot, uint64_t asked)
    taken, the item begins the next chunk. */
 static void extend(dp_iter *it, dp__chunk *c)
 {
-    for (size_t n = 1; n < it->size && may_extend(it) && !dp__iter_is_over(it); n++) {
+    for (size_t n = 1; n < dp__load_relaxed(&it->size) && may_extend(it) && !dp__iter_is_over(it);
+         n++) {
         uint64_t now = fills_late(it) ? dp__ticks() : 0;
         if (dp__chunk_is_closed(c) || (fills_late(it) && now >= it->patience))
             break;
@@ -149,20 +146,6 @@ static dp__chunk *fill(dp_iter *it)
     dp__chunk *c = begin(it, slot);
     extend(it, c);
     return c;
-}
-
-void dp__iter_learn(dp_iter *it, const dp__chunk *c)
-{
-    if (!it->is_adaptive || c->ran == 0)
-        return;
-    double cost = (double)c->ticks / (double)c->ran + 1;
-    it->cost = it->cost > 0 ? it->cost + (cost - it->cost) / 4 : cost;
-    /* At most doubled, so that a few short items do not make the long ones behind them a chunk. */
-    size_t most = 2 * c->ran > it->size ? 2 * c->ran : it->size;
-    if (most > it->largest)
-        most = it->largest;
-    double fits = CHUNK_NS * dp__ticks_per_ns() / it->cost;
-    it->size = fits < 1 ? 1 : fits < (double)most ? (size_t)fits : most;
 }
 
 /* ---- To the engine ---- */
@@ -231,7 +214,7 @@ static int may_pull(dp_iter *it)
 {
     if (it->source_ended || it->was_dropped || dp__load_relaxed(&it->limit) != SIZE_MAX)
         return 0;
-    size_t wanted = it->size;
+    size_t wanted = dp__load_relaxed(&it->size);
     if (!it->source.next && it->source.n - it->pulled < wanted)
         wanted = it->source.n - it->pulled;
     /* One chunk stays unused, for an item that comes too late for its own. */

@@ -106,8 +106,6 @@ struct dp_iter {
     dp__slot *free;     /* Free slots that were used before. */
     size_t carved;      /* Slots that were ever used. */
     size_t room;        /* Free slots, these and others. */
-    size_t size;        /* Items of the next chunk. */
-    double cost;        /* Ticks that an item takes; 0: not known. */
     uint64_t patience;  /* When the chunk that is being filled has waited long enough. */
     dp__chunk *held;    /* Has items, but the engine could not take it yet. */
     dp__chunk *current; /* Being handed out. */
@@ -121,12 +119,16 @@ struct dp_iter {
     int end;         /* What every further call returns, or 0. */
     dp_error error;
 
+    /* Items of the next chunk. Relaxed: a number to go by. */
+    _Atomic(size_t) size;
+
     /* Items from this index on are not to be started. Relaxed: it carries no data. */
     _Atomic(size_t) limit;
 
     dp__lock lock;
     dp__line line;
     dp__line done;
+    double cost;       /* Ticks that an item takes; 0: not known. */
     size_t unfinished; /* Chunks whose callback has not run. */
     int waiting;
     /* Chunks that were ever done. The consumer sleeps on it. */
@@ -177,9 +179,6 @@ enum { DP__WAKE_NEVER, DP__WAKE_FIRST, DP__WAKE_ANY };
 /* Takes what the window has room for from the source and submits it. For the consumer. 0, also if
    there is nothing to do, or DP_ENOMEM, which is no reason to lose what was taken already. */
 int dp__iter_fill(dp_iter *it);
-
-/* Learns from a chunk that is done how many items the next ones should have. */
-void dp__iter_learn(dp_iter *it, const dp__chunk *c);
 
 /* Frees an iterator that nobody looks at any more. */
 void dp__iter_free(dp_iter *it);

@@ -64,7 +64,7 @@ static int cut_window(dp_iter *it, const dp_options *options)
         window = tasks * size;
     }
     it->largest = size;
-    it->size = it->is_adaptive ? 1 : size;
+    dp__store_relaxed(&it->size, it->is_adaptive ? 1 : size);
     it->room = it->nslots = smaller(window, n);
     it->nchunks = smaller(tasks, it->nslots);
     return 0;

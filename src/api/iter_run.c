@@ -5,6 +5,10 @@
 
 /* Lazy maps: how a chunk is run. */
 
+/* How long an adaptive chunk should run: many times what it costs to begin one, and little enough
+   that nobody minds waiting for the end of it. */
+#define CHUNK_NS 75000
+
 /* How long whoever runs an open chunk waits for another item: about what it costs to begin the next
    chunk. */
 #define PATIENCE_NS 5000
@@ -132,6 +136,21 @@ void dp__iter_run(dp__batch *batch, size_t begin, size_t end)
         dp__care_count(it->care, c->ran);
 }
 
+/* Learns how many items the next chunks should have. With the lock. */
+static void learn(dp_iter *it, const dp__chunk *c)
+{
+    if (!it->is_adaptive || c->ran == 0)
+        return;
+    double cost = (double)c->ticks / (double)c->ran + 1;
+    it->cost = it->cost > 0 ? it->cost + (cost - it->cost) / 4 : cost;
+    /* At most doubled, so that a few short items do not make the long ones behind them a chunk. */
+    size_t most = dp__load_relaxed(&it->size);
+    if (most < 2 * c->ran)
+        most = 2 * c->ran < it->largest ? 2 * c->ran : it->largest;
+    double fits = CHUNK_NS * dp__ticks_per_ns() / it->cost;
+    dp__store_relaxed(&it->size, fits < 1 ? 1 : fits < (double)most ? (size_t)fits : most);
+}
+
 /* Once the lock is released the
    iterator may be gone. */
 void dp__iter_done(dp_future *future, void *context)
@@ -152,6 +171,7 @@ void dp__iter_done(dp_future *future, void *context)
         dp__line_append(&it->done, c);
     }
     it->unfinished--;
+    learn(it, c);
     /* The data is published by the lock; relaxed, because the consumer looks at the lists again. */
     dp__store_relaxed(finished, dp__load_relaxed(finished) + 1);
     dp__lock_release(&it->lock);

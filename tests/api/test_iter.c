@@ -212,7 +212,7 @@ DP_TEST(iter, ordered_waits_as_long_as_it_was_told)
     counter gate = COUNTER_INIT;
     counting c = {.end = 50};
     dp_source source = counting_source(&c);
-    dp_options options = {.context = &gate};
+    dp_options options = {.context = &gate, .window = 4};
     dp_iter *iter;
     size_t index = 9;
     int out = 9;
