@@ -11,7 +11,7 @@ extern "C" {
 /* A stream of numbers that go through a function and come to one consumer: next to no work, so that
    the time is what handing an item out and back costs. */
 
-/* How many items may be under way for each worker; dp has it as its default. */
+/* How many tokens or tasks may be under way for each worker; dp has it as its default. */
 enum { LAZY_WINDOW = 2 };
 
 /* The function: one more. Not inlined. */

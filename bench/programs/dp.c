@@ -241,6 +241,7 @@ static void run_lazy(struct bench_run *run,
                      size_t chunk)
 {
     dp_pool *pool = create_pool(run);
+    /* With a chunk of 0 both are dp's own choice. */
     dp_options options = {.chunk = chunk, .window = LAZY_WINDOW * (size_t)run->workers * chunk};
     while (bench_sample(run)) {
         for (size_t r = run->repeat; r > 0; r--) {
@@ -261,12 +262,12 @@ static void run_lazy(struct bench_run *run,
 
 static void run_imap(struct bench_run *run)
 {
-    run_lazy(run, dp_pool_imap, 1);
+    run_lazy(run, dp_pool_imap, 0);
 }
 
 static void run_imap_unordered(struct bench_run *run)
 {
-    run_lazy(run, dp_pool_imap_unordered, 1);
+    run_lazy(run, dp_pool_imap_unordered, 0);
 }
 
 static void run_imap_by_100(struct bench_run *run)

@@ -60,12 +60,18 @@ typedef struct dp_source {
  * which computes an item when its result is asked for.
  *
  * Options: `window` bounds the items that were taken from the source and whose results were not
- * handed out yet; 0 means two tasks for each worker. `chunk` is how many items make one task; 0
- * means 1, and a chunk larger than the window is cut to it. (With a chunk of more than 1 the window
- * is filled by whole tasks, so up to chunk - 1 items of it stay unused. The serial engine always
- * takes one item at a time.) `context` is passed to f. `on_error` says what happens to a failed
- * item, see dp_iter_next(). `priority` is that of each task. `error` and `deterministic` are
- * ignored. dp_lane() is always 0 in f.
+ * handed out yet. `chunk` is how many items make one task, and a chunk larger than the window is
+ * cut to it. 0 means adaptive: a task has one item to begin with and for as long as items take 50
+ * microseconds or more; of shorter ones it has, from the measured time per item, as many as run
+ * for about that long, but no more than window / (2 * workers), and no more than come from the
+ * source within some 20 microseconds. A task of this kind may begin as soon as it has one item, so
+ * no item that was taken waits for the source to produce another. A window of 0 means two tasks
+ * for each worker; if they are adaptive, of up to 64 items each and up to 64 KiB of items and
+ * results, or one item if that is larger. (The window is filled by whole tasks, so up to an item
+ * less than a task of it stays unused. The serial engine always takes one item at a time.)
+ * `context` is passed to f. `on_error` says what happens to a failed item, see dp_iter_next().
+ * `priority` is that of each task. `error` and `deterministic` are ignored. dp_lane() is always 0
+ * in f.
  *
  * `run_timeout` and `retries` are for each item, as in other verbs; an item that was too slow has
  * failed with the code #DP_ETIMEDOUT. With `seed` item i of the source has the stream of item i of
@@ -102,7 +108,8 @@ DP_API int dp_pool_imap(dp_pool *pool, dp_map_fn f, const dp_source *source, siz
 
 /**
  * dp_pool_imap() that hands the results out in the order in which tasks finish: a long item holds
- * up nobody but those of its own task, which come together and in order.
+ * up nobody but those of its own task, which come together and in order. (A window that is no
+ * larger than twice the number of workers, or a chunk of 1, keeps it from holding up any.)
  */
 DP_API int dp_pool_imap_unordered(dp_pool *pool, dp_map_fn f, const dp_source *source,
                                   size_t out_size, const dp_options *options, dp_iter **iter);

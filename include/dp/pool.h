@@ -169,7 +169,8 @@ typedef struct dp_options {
     void *context;            /**< Passed to the functions of map, starmap, apply and run. */
     int deterministic;  /**< dp_pool_reduce() and scans: the same bits for any number of workers. */
     size_t window;      /**< dp_pool_imap() only: how many items may be taken from the source before
-                             their results are handed out. 0: two tasks for each worker. */
+                             their results are handed out. 0: two tasks for each worker, of one item
+                             each or, if they are short and `chunk` is 0, of up to 64. */
     double deadline;    /**< Seconds, counted from the call, after which no further item is started
                              and dp_cancelled() becomes true; the call then fails with #DP_ETIMEDOUT
                              if it left anything undone. 0: none. What it means for a lazy map

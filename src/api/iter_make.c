@@ -10,6 +10,16 @@
 /* Of a buffer for an item; enough for any type without a wish of its own. */
 #define ALIGN ((size_t)16)
 
+/* What an adaptive chunk may have at most if no window is given: items, and bytes of items and
+   results, unless one item alone has more. */
+#define MOST_ITEMS ((size_t)64)
+#define MOST_BYTES ((size_t)65536)
+
+static size_t aligned(size_t size)
+{
+    return (size + ALIGN - 1) / ALIGN * ALIGN;
+}
+
 static int overflows(size_t n, size_t size)
 {
     return size > 0 && n > SIZE_MAX / size;
@@ -20,54 +30,64 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+/* How many items an adaptive chunk may have. */
+static size_t largest(const dp_iter *it, size_t window, size_t tasks)
+{
+    size_t bytes = it->own_in + it->out_size, most = MOST_ITEMS;
+    if (window > 0)
+        most = window / tasks;
+    else if (bytes > MOST_BYTES / MOST_ITEMS)
+        most = MOST_BYTES / bytes;
+    return most > 0 ? most : 1;
+}
+
 /* How many chunks of how many items. 0 or DP_EOVERFLOW. */
 static int cut_window(dp_iter *it, const dp_options *options)
 {
-    size_t window = options->window, size = options->chunk ? options->chunk : 1;
+    size_t n = it->source.next ? SIZE_MAX : it->source.n > 0 ? it->source.n : 1;
+    size_t window = options->window, size = options->chunk;
     size_t tasks = 2 * (size_t)it->pool->engine->workers(it->pool->state);
     if (it->pool->engine->runs_at_once)
         window = size = 1; /* Nothing would be gained by computing before it is asked for. */
-    if (!it->source.next)  /* No more than there are. */
-        size = it->source.n > 0 ? smaller(size, it->source.n) : 1;
+    it->is_adaptive = size == 0;
+    /* No more than there are. */
+    size = smaller(size > 0 ? size : largest(it, window, tasks), n);
     if (window == 0 && overflows(tasks, size))
         return DP_EOVERFLOW;
     if (window == 0)
         window = tasks * size;
-    it->chunk_size = smaller(size, window);
-    it->nchunks = window / it->chunk_size;
-    if (!it->source.next)
-        it->nchunks = smaller(it->nchunks, it->source.n / it->chunk_size + 1);
+    else if (it->is_adaptive)
+        tasks = window;
+    size = smaller(size, window);
+    if (!it->is_adaptive) {
+        tasks = window / size;
+        window = tasks * size;
+    }
+    it->largest = size;
+    dp__store_relaxed(&it->size, it->is_adaptive ? 1 : size);
+    it->room = it->nslots = smaller(window, n);
+    it->nchunks = smaller(tasks, it->nslots);
     return 0;
 }
 
-/* All memory of the ring. 0, DP_EOVERFLOW or DP_ENOMEM. */
-static int make_ring(dp_iter *it)
+/* All memory of slots and chunks. 0, DP_EOVERFLOW or DP_ENOMEM. */
+static int make_slots(dp_iter *it)
 {
     const size_t most = SIZE_MAX / 8 - ALIGN;
-    size_t in = 0, out = (it->out_size + ALIGN - 1) / ALIGN * ALIGN, codes;
-    if (it->source.next)
-        in = it->in_stride;
     /* Bounded one by one, so that the sum cannot overflow either. */
-    if (overflows(it->chunk_size, sizeof(int)) || it->chunk_size * sizeof(int) > most ||
-        (in > 0 && it->chunk_size > most / in) || (out > 0 && it->chunk_size > most / out))
+    if (it->own_in > most || it->out_size > most)
         return DP_EOVERFLOW;
-    it->out_stride = out;
-    in *= it->chunk_size;
-    out *= it->chunk_size;
-    codes = (it->chunk_size * sizeof(int) + ALIGN - 1) / ALIGN * ALIGN;
-    if (overflows(it->nchunks, in + out + codes) || overflows(it->nchunks, sizeof(dp__chunk)))
+    it->slot_size = DP__SLOT_HEAD + it->own_in + aligned(it->out_size);
+    if (overflows(it->nslots, it->slot_size) || overflows(it->nchunks, sizeof(dp__chunk)))
         return DP_EOVERFLOW;
-    char *at = it->memory = malloc(it->nchunks * (in + out + codes));
+    it->nchunks++;
+    it->memory = malloc(it->nslots * it->slot_size);
     it->chunks = calloc(it->nchunks, sizeof *it->chunks);
     if (!it->memory || !it->chunks)
         return DP_ENOMEM;
-    for (size_t i = it->nchunks; i-- > 0; at += in + out + codes) {
-        dp__chunk *c = &it->chunks[i];
-        c->iter = it;
-        c->own_in = in > 0 ? at : NULL;
-        c->out = out > 0 ? at + in : NULL;
-        c->codes = (int *)(void *)(at + in + out);
-        dp__iter_set_free(it, c);
+    for (size_t i = it->nchunks; i-- > 0;) {
+        it->chunks[i].iter = it;
+        dp__iter_set_unused(it, &it->chunks[i]);
     }
     return 0;
 }
@@ -136,15 +156,18 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
     made->priority = options->priority;
     made->ordered = ordered;
     made->out_size = out_size;
-    made->in_stride = source->next ? (source->item_size + ALIGN - 1) / ALIGN * ALIGN
-                                   : (source->items ? source->item_size : 0);
+    if (source->next)
+        made->own_in = aligned(source->item_size);
+    else
+        made->in_stride = source->items ? source->item_size : 0;
+    made->source_ended = !source->next && source->n == 0;
     made->error.item = DP_NO_ITEM;
     dp__store_relaxed(&made->limit, SIZE_MAX);
     if (dp__care_wanted(options, 1)) {
         made->care = &made->own_care;
         dp__care_start(made->care, options, source->next ? DP_NO_TOTAL : source->n);
     }
-    if ((code = cut_window(made, options)) || (code = make_ring(made))) {
+    if ((code = cut_window(made, options)) || (code = make_slots(made))) {
         dp__iter_free(made);
         return code;
     }

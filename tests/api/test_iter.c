@@ -212,7 +212,7 @@ DP_TEST(iter, ordered_waits_as_long_as_it_was_told)
     counter gate = COUNTER_INIT;
     counting c = {.end = 50};
     dp_source source = counting_source(&c);
-    dp_options options = {.context = &gate};
+    dp_options options = {.context = &gate, .window = 4};
     dp_iter *iter;
     size_t index = 9;
     int out = 9;
@@ -293,8 +293,8 @@ DP_TEST(iter, the_window_is_exact)
         size_t window, chunk;
         int wanted;
     } cases[] = {
-        {0, 0, 4},   {0, 1, 4},   {0, 5, 20}, {1, 0, 1}, {2, 1, 2},        {3, 1, 3}, {17, 1, 17},
-        {12, 4, 12}, {13, 4, 12}, {4, 4, 4},  {3, 4, 3}, {3, SIZE_MAX, 3}, {1, 9, 1},
+        {0, 1, 4},   {0, 5, 20},  {1, 0, 1}, {2, 1, 2}, {3, 1, 3},        {17, 1, 17}, {7, 0, 7},
+        {12, 4, 12}, {13, 4, 12}, {4, 4, 4}, {3, 4, 3}, {3, SIZE_MAX, 3}, {1, 9, 1},
     };
     for (EACH(m, makings))
         for (EACH(c, cases))
@@ -321,6 +321,119 @@ DP_TEST(iter, the_serial_engine_computes_what_is_asked_for)
         EXPECT(0, dp_iter_destroy(iter));
         cr_assert(c.calls == 20 && atomic_load(&c.ran) == 20);
     }
+    end_pool(pool);
+}
+
+/* ---- Tasks of as many items as are worth one ---- */
+
+typedef struct measured {
+    watched w;
+    double item_seconds;
+} measured;
+
+static int last_a_while(void *out, const void *in, void *context)
+{
+    double end = seconds_now() + ((measured *)context)->item_seconds;
+    while (seconds_now() < end)
+        ;
+    return add_one(out, in, NULL);
+}
+
+/* Takes n results, and tells how far it ran ahead. */
+static int run_measured(const making *how, dp_pool *pool, size_t window, double item_seconds,
+                        size_t item_size, int n)
+{
+    measured a = {.w = {.count = {.end = n}, .thread = pthread_self()},
+                  .item_seconds = item_seconds};
+    dp_source source = {.next = watch, .context = &a.w, .item_size = item_size};
+    dp_options options = {.window = window, .context = &a};
+    dp_iter *iter;
+    size_t index, sum = 0;
+    int out, code;
+    EXPECT(0, how->make(pool, last_a_while, &source, sizeof out, &options, &iter));
+    while ((code = dp_iter_next(iter, DP_FOREVER, &index, &out)) == 0) {
+        cr_assert(!how->ordered || index == (size_t)a.w.handed);
+        cr_assert_eq(out, (int)index + 1);
+        sum += index;
+        a.w.handed++;
+    }
+    EXPECT(DP_EFINISHED, code);
+    cr_assert_eq(sum, (size_t)n * ((size_t)n - 1) / 2);
+    cr_assert_eq(atomic_load(&a.w.wrong), 0);
+    EXPECT(0, dp_iter_destroy(iter));
+    return a.w.most;
+}
+
+DP_TEST(iter, short_items_share_a_task_and_the_window_still_holds)
+{
+    static const size_t windows[] = {0, 1, 3, 8, 17, 1000};
+    if (is_serial())
+        cr_skip_test("one item at a time");
+    dp_pool *pool = new_pool(2);
+    for (EACH(m, makings))
+        for (EACH(w, windows)) {
+            int most = windows[w] ? (int)windows[w] : 4 * 64;
+            int ahead = run_measured(&makings[m], pool, windows[w], 0, sizeof(int), 5000);
+            cr_assert_leq(ahead, most, "%d ahead with window %zu", ahead, windows[w]);
+            cr_assert(windows[w] || ahead > 4, "tasks have not grown");
+        }
+    end_pool(pool);
+}
+
+DP_TEST(iter, long_items_and_large_ones_have_tasks_of_their_own)
+{
+    if (is_serial())
+        cr_skip_test("one item at a time");
+    dp_pool *pool = new_pool(2);
+    for (EACH(m, makings)) {
+        cr_assert_eq(run_measured(&makings[m], pool, 0, 1e-3, sizeof(int), 40), 4);
+        cr_assert_eq(run_measured(&makings[m], pool, 0, 0, 65536, 300), 4);
+    }
+    end_pool(pool);
+}
+
+/* After some quick items a source that waits until the one before has run: an item that was taken
+   must not wait for the next one, because that might wait for it. */
+typedef struct chained {
+    counter ran;
+    int pulled, end;
+} chained;
+
+static int follow(void *context, void *item)
+{
+    chained *c = context;
+    if (c->pulled == c->end)
+        return 0;
+    if (c->pulled > 1000 || c->pulled == 1)
+        counter_wait(&c->ran, c->pulled);
+    *(int *)item = c->pulled++;
+    return 1;
+}
+
+static int note_run(void *out, const void *in, void *context)
+{
+    counter_add(&((chained *)context)->ran, 1);
+    return add_one(out, in, NULL);
+}
+
+DP_TEST(iter, an_item_does_not_wait_for_the_next_one)
+{
+    static const size_t windows[] = {0, 2, 200};
+    if (is_serial())
+        cr_skip_test("one item at a time");
+    dp_pool *pool = new_pool(2);
+    for (EACH(m, makings))
+        for (EACH(w, windows)) {
+            chained c = {.ran = COUNTER_INIT, .end = 1100};
+            dp_source source = {.next = follow, .context = &c, .item_size = sizeof(int)};
+            dp_options options = {.window = windows[w], .context = &c};
+            dp_iter *iter;
+            EXPECT(0, makings[m].make(pool, note_run, &source, sizeof(int), &options, &iter));
+            for (int i = 0; i < c.end; i++)
+                EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
+            EXPECT(DP_EFINISHED, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
+            EXPECT(0, dp_iter_destroy(iter));
+        }
     end_pool(pool);
 }
 

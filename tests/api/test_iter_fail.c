@@ -226,3 +226,44 @@ DP_TEST(iter_fail, stop_asks_later_items_to_stop)
         cr_assert(counter_get(&p.entered) == 1 && counter_get(&p.cancelled) == 1);
     }
 }
+
+/* Short items long enough to share tasks, then one that fails. */
+static int fail_at_1500(void *out, const void *in, void *context)
+{
+    int i = *(const int *)in;
+    (void)context;
+    *(int *)out = i + 1;
+    return i == 1500 ? 7 : 0;
+}
+
+DP_TEST(iter_fail, an_item_fails_in_a_task_that_has_grown)
+{
+    enum { ITEMS = 3000, BAD = 1500 };
+    dp_pool *pool = new_pool(2);
+    for (EACH(m, makings))
+        for (int policy = 0; policy < 3; policy++) {
+            counting c = {.end = ITEMS};
+            dp_source source = counting_source(&c);
+            dp_options options = {.on_error = (dp_error_policy)policy};
+            dp_iter *iter;
+            size_t index, good = 0, failed = 0;
+            int out, code;
+            EXPECT(0, makings[m].make(pool, fail_at_1500, &source, sizeof out, &options, &iter));
+            while ((code = dp_iter_next(iter, DP_FOREVER, &index, &out)) == 0 ||
+                   (code == DP_ETASK && policy == DP_ERRORS_COLLECT)) {
+                cr_assert(!makings[m].ordered || policy == DP_ERRORS_FINISH ||
+                          index == good + failed);
+                cr_assert_eq(index == BAD, code != 0);
+                cr_assert(code || out == (int)index + 1);
+                *(code ? &failed : &good) += 1;
+            }
+            EXPECT(policy == DP_ERRORS_COLLECT ? DP_EFINISHED : DP_ETASK, code);
+            expect_error(iter, DP_ETASK, 7, BAD);
+            if (policy != DP_ERRORS_STOP)
+                cr_assert(good == ITEMS - 1 && failed == (policy == DP_ERRORS_COLLECT));
+            else
+                cr_assert(good == BAD || !makings[m].ordered);
+            EXPECT(0, dp_iter_destroy(iter));
+        }
+    end_pool(pool);
+}

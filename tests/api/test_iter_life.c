@@ -405,9 +405,9 @@ DP_TEST(iter_life, cancelled_it_ends_where_items_were_dropped)
             dp_error error;
             gate.value = 0;
             dp_pool *pool = new_pool(1);
-            dp_iter *iter =
-                start_counting(&makings[m], pool, &c,
-                               (dp_options){.window = 5, .on_error = (dp_error_policy)policy});
+            dp_iter *iter = start_counting(
+                &makings[m], pool, &c,
+                (dp_options){.window = 5, .chunk = 1, .on_error = (dp_error_policy)policy});
             EXPECT(0, dp_iter_next(iter, PATIENCE, NULL, NULL));
             while (atomic_load(&c.ran) < 5)
                 sched_yield();
