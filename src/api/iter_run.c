@@ -151,8 +151,7 @@ static void learn(dp_iter *it, const dp__chunk *c)
     dp__store_relaxed(&it->size, fits < 1 ? 1 : fits < (double)most ? (size_t)fits : most);
 }
 
-/* Once the lock is released the
-   iterator may be gone. */
+/* Once the lock is released the iterator may be gone. */
 void dp__iter_done(dp_future *future, void *context)
 {
     dp__chunk *c = context;
