@@ -71,12 +71,13 @@ void dp__care_count(dp__care *care, size_t items)
     if (!care || !care->progress)
         return;
     dp__fetch_add_relaxed(&care->handed_out, items);
-    int64_t now = dp__now_ns();
+    uint64_t now = dp__ticks();
     if (now < dp__load_relaxed(&care->next_report) || !dp__lock_try(&care->reporting))
         return;
     if (now >= dp__load_relaxed(&care->next_report)) {
-        dp__store_relaxed(&care->next_report, now + REPORT_NS);
-        report(care, now, 0);
+        uint64_t pause = (uint64_t)((double)REPORT_NS * dp__ticks_per_ns());
+        dp__store_relaxed(&care->next_report, now + pause);
+        report(care, dp__now_ns(), 0);
     }
     dp__lock_release(&care->reporting);
 }

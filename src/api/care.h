@@ -29,7 +29,7 @@ typedef struct dp__care {
     _Atomic(uint64_t) handed_out; /* Items in ranges that have returned. */
     _Atomic(uint64_t) left;       /* Of these, items that were left unrun. */
     _Atomic(uint64_t) failed;
-    _Atomic(int64_t) next_report;
+    _Atomic(uint64_t) next_report; /* In ticks, which are cheap to read. */
     dp__lock reporting;
 } dp__care;
 
