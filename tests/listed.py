@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Checks that tests which are told of are run, and that what the table of features names exists.
+"""Checks that tests which are told of are run, and that what the tables in docs/ name exists.
 
     tests/listed.py BUILD
 
- - Every test that docs/features.md names is one that ctest knows in this build.
- - Every name of the interface in that table stands in a public header.
- - Every link in it leads to a heading.
+ - Every test that docs/features.md and docs/promises.md name is one that ctest knows in this build,
+   or a DP_TEST of one.
+ - Every name of the interface in those tables stands in a public header.
+ - Every link in them leads to a heading.
  - Every program in the folders of tests belongs to a test; one was lost in a merge.
 """
 
@@ -18,13 +19,19 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TABLE = ROOT / "docs" / "features.md"
+TABLES = (ROOT / "docs" / "features.md", ROOT / "docs" / "promises.md")
 
 
 def known_tests(build):
+    """The tests of ctest, and the single tests inside those."""
     ctest = [os.environ.get("CTEST", "ctest"), "--test-dir", build, "--show-only=json-v1"]
     listed = subprocess.run(ctest, stdout=subprocess.PIPE, check=True)
-    return {test["name"] for test in json.loads(listed.stdout)["tests"]}
+    known = {test["name"] for test in json.loads(listed.stdout)["tests"]}
+    for path in (ROOT / "tests" / "api").glob("*.c"):
+        for suite, name in re.findall(r"DP_TEST\((\w+), (\w+)\)", path.read_text(encoding="utf-8")):
+            if is_known(suite, known):
+                known.add(f"{suite}.{name}")
+    return known
 
 
 def is_known(name, known):
@@ -32,9 +39,9 @@ def is_known(name, known):
     return any(test == name or test.startswith(name + ".") for test in known)
 
 
-def rows():
-    """The rows of the table: what dp has, the tests, the links."""
-    for line in TABLE.read_text(encoding="utf-8").splitlines():
+def rows(table):
+    """The rows of a table: what dp has, the tests, the links."""
+    for line in table.read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
         if line.startswith("|") and len(cells) == 4 and set(line) - set("|-"):
             yield cells
@@ -47,16 +54,16 @@ def anchors(document):
         yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def wrong_in_table(known):
+def wrong_in(table, known):
     # What is read from the environment stands in no public header.
     headers = [*(ROOT / "include" / "dp").glob("*.h"), ROOT / "src" / "api" / "environment.h"]
     words = set(re.findall(r"\w+", "".join(path.read_text(encoding="utf-8") for path in headers)))
-    features = list(rows())[1:]
+    features = list(rows(table))[1:]
     if len(features) < 10:
-        yield "there is no table of features"
+        yield f"there is no table in {table.name}"
     for feature, has, tests, more in features:
         names = re.findall(r"`([^`]+)`", tests)
-        if has and not has.startswith("not yet") and not names:
+        if has and not has.startswith(("not yet", "not allowed")) and not names:
             yield f"{feature}: no test"
         for name in names:
             if not is_known(name, known):
@@ -65,7 +72,7 @@ def wrong_in_table(known):
             if name not in words:
                 yield f"{feature}: {name} is in no header"
         for target, anchor in re.findall(r"\(([^)#]+)#([^)]+)\)", more):
-            if anchor not in anchors(TABLE.parent / target):
+            if anchor not in anchors(table.parent / target):
                 yield f"{feature}: {target} has no heading for #{anchor}"
 
 
@@ -79,7 +86,8 @@ def programs_without_test(known):
 
 def main():
     known = known_tests(sys.argv[1])
-    wrong = [*wrong_in_table(known), *programs_without_test(known)]
+    wrong = [problem for table in TABLES for problem in wrong_in(table, known)]
+    wrong += programs_without_test(known)
     print("\n".join(wrong) if wrong else f"{len(known)} tests, all in order")
     return 1 if wrong else 0
 
