@@ -64,10 +64,10 @@ static unsigned share_here(void)
     return share < all ? share : 0;
 }
 
-/* Makes a pool with options of which nothing is open any more. */
-static int start(dp_pool **pool, const dp_pool_options *options)
+/* Makes a pool with options of which nothing is open any more. `share` as for count_workers(). */
+static int start(dp_pool **pool, const dp_pool_options *options, unsigned share)
 {
-    unsigned share = share_here(), workers = count_workers(options->workers, share);
+    unsigned workers = count_workers(options->workers, share);
     dp_pool *made = calloc(1, sizeof *made);
     if (!made)
         return DP_ENOMEM;
@@ -84,7 +84,8 @@ static int start(dp_pool **pool, const dp_pool_options *options)
     return code;
 }
 
-static int create(dp_pool **pool, const dp_pool_options *asked, const dp__config *config)
+static int create(dp_pool **pool, const dp_pool_options *asked, const dp__config *config,
+                  unsigned share)
 {
     dp_pool_options options = *asked;
     int code = dp__config_check(asked->engine, asked->workers, asked->pin, asked->inner_threads);
@@ -95,12 +96,12 @@ static int create(dp_pool **pool, const dp_pool_options *asked, const dp__config
     if (code == 0)
         code = dp__fork_guard();
     if (code == 0)
-        code = start(pool, &options);
+        code = start(pool, &options, share);
     if (code == DP_ENOTSUP && options.pin != asked->pin && options.engine == DP_ENGINE_THREADS) {
         dp__message(
             1, "the pinning chosen from outside is ignored: this system does not show its CPUs");
         options.pin = asked->pin;
-        code = start(pool, &options);
+        code = start(pool, &options, share);
     }
     return code;
 }
@@ -111,14 +112,15 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
     if (!pool)
         return DP_EINVAL;
     *pool = NULL;
-    return create(pool, options ? options : &defaults, dp__config_here());
+    return create(pool, options ? options : &defaults, dp__config_here(), share_here());
 }
 
-/* All threads share it, so no thread's configuration decides. */
+/* All threads share it, so it has nothing of the configuration, or the share, of the one that comes
+   first. */
 static int create_default(dp_pool **pool)
 {
     static const dp_pool_options defaults;
-    return create(pool, &defaults, NULL);
+    return create(pool, &defaults, NULL, 0);
 }
 
 /* One at a time. A fork does not wait for the lock: a hook that is told of the new pool may fork.

@@ -531,6 +531,24 @@ DP_TEST(nesting, pools_made_in_tasks_share_the_cpus)
     end_pool(pool);
 }
 
+static int ask_default(void *out, const void *in, void *context)
+{
+    (void)in, (void)context;
+    *(int *)out = dp_pool_workers(NULL);
+    return 0;
+}
+
+DP_TEST(nesting, the_default_pool_is_for_all_wherever_it_is_made)
+{
+    setenv("DP_NUM_WORKERS", "6", 1);
+    dp_pool *pool = new_pool(3);
+    int workers = 0;
+    EXPECT(0, dp_pool_apply(pool, ask_default, NULL, 0, &workers, sizeof workers, NULL));
+    cr_assert_eq(workers, 6);
+    EXPECT(0, dp_pool_destroy(NULL));
+    end_pool(pool);
+}
+
 /* One of an engine with a single worker leaves its caller's share as it is. */
 DP_TEST(nesting, a_serial_pool_between_does_not_change_the_share)
 {
