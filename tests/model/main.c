@@ -112,7 +112,7 @@ static void usage(void)
         "Explores the models, all of them without a name.\n\n"
         "  --deviations N   from the plainest run, of all kinds together (default: 3), of which\n"
         "  --preemptions N  switches away from a thread that could go on (default: 2)\n"
-        "  --stale N        reads of other than the newest value (default: 2)\n"
+        "  --stale N        reads of other than the newest value (default: 3)\n"
         "  --faults N       time limits that run out early, wake-ups for no reason "
         "(default: 1)\n"
         "  --random N       random runs before the search (default: 1000)\n"
@@ -188,7 +188,7 @@ static int is_wanted(const model *m, char **names)
 
 int main(int argc, char **arguments)
 {
-    struct asked asked = {.bounds = {3, 2, 2, 2, 1}, .seed = 1, .random = 1000, .seconds = 600};
+    struct asked asked = {.bounds = {3, 2, 2, 3, 1}, .seed = 1, .random = 1000, .seconds = 600};
     int first, ran = 0, good = 1;
     if (argc == 2 && strcmp(arguments[1], "--list") == 0) {
         for (int i = 0; i < MODEL_COUNT; i++)
