@@ -213,8 +213,11 @@ static int advance(dp_future *future, int64_t deadline)
         return 0;
     if (!dp__future_is_held(future))
         return dp__future_advance(future, deadline);
-    /* Without a limiter it is at another parent now, or on its way to the engine. */
-    return future->call.limited && has_all(future) ? dp__limited_advance(future, deadline) : 0;
+    if (!has_all(future))
+        return 0; /* It is at another parent now. */
+    /* Without a limiter another thread is taking it to the engine, for which the waiter should not
+       spin: that thread may be off its CPU. */
+    return future->call.limited ? dp__limited_advance(future, deadline) : 1;
 }
 
 int dp__then_advance(dp_future *future, int64_t deadline)

@@ -38,10 +38,16 @@
    fetch lines in pairs. */
 #define DP__LINE 128
 
+#ifdef DP_MODEL
+void dp__model_pause(void); /* In tests/model/, which explores what threads can do. */
+#endif
+
 /* Tells the processor that the thread is spinning. */
 static inline void dp__pause(void)
 {
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(DP_MODEL)
+    dp__model_pause();
+#elif defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ __volatile__("isb" ::: "memory");

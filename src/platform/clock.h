@@ -14,6 +14,10 @@ int64_t dp__seconds_to_ns(double seconds);
 /* The moment `ns` from now, INT64_MAX if that is beyond all clocks. */
 int64_t dp__deadline(int64_t ns);
 
+#ifdef DP_MODEL
+uint64_t dp__model_ticks(void); /* In tests/model/, where time is a choice. */
+#endif
+
 /*
  * A counter for timing short stretches on one thread: about 10 ns to read, where the clock takes 25
  * or, on some virtual machines, a system call. Its rate is measured once per process. It is only
@@ -21,7 +25,9 @@ int64_t dp__deadline(int64_t ns);
  */
 static inline uint64_t dp__ticks(void)
 {
-#if defined(__x86_64__)
+#if defined(DP_MODEL)
+    return dp__model_ticks();
+#elif defined(__x86_64__)
     return __builtin_ia32_rdtsc();
 #elif defined(__aarch64__)
     uint64_t ticks;

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The model checker; tests/model/README.md tells how it works.
+# Each test tries everything with so many deviations from the plainest run.
+set(models_3 park lock lock_sleep future timeout callback wait_any then deque again leapfrog law
+    guest)
+set(models_4 law_newer)
+set(models_2 loop pool wake)
+set(models_1 jobs call)
+
+set(model_sources ${sources})
+list(REMOVE_ITEM model_sources src/platform/clock.c src/platform/futex.c)
+set(model_files ${models_1} ${models_2} ${models_3} crew stub)
+list(REMOVE_ITEM model_files law_newer) # in law.c
+list(TRANSFORM model_files REPLACE "(.+)" "tests/model/models/\\1.c")
+
+add_library(model_objects OBJECT ${model_sources} ${model_files})
+target_link_libraries(model_objects PRIVATE dp_private)
+target_include_directories(model_objects PRIVATE tests/model)
+target_compile_definitions(model_objects PRIVATE
+    DP_MODEL=1 DP_CHECKS=1 DP_NARROW_INDEX=1 MODEL_REPLACE=1)
+target_compile_options(model_objects PRIVATE
+    -O1 -fno-builtin -fsanitize=thread --param tsan-instrument-func-entry-exit=0
+    -include ${PROJECT_SOURCE_DIR}/tests/model/replace.h)
+
+add_executable(model tests/model/main.c tests/model/explore.c tests/model/fiber.c
+    tests/model/memory.c tests/model/schedule.c tests/model/system.c
+    $<TARGET_OBJECTS:model_objects>)
+target_compile_options(model PRIVATE -O2)
+target_link_libraries(model PRIVATE dp_private m ${CMAKE_DL_LIBS})
+target_link_options(model PRIVATE -no-pie)
+set_target_properties(model PROPERTIES RUNTIME_OUTPUT_DIRECTORY tests)
+
+function(dp_register_model name)
+    dp_register_test(model.${name} COMMAND ${ARGN})
+    set_tests_properties(model.${name} PROPERTIES TIMEOUT 600 LABELS model)
+endfunction()
+
+foreach(deviations 1 2 3 4)
+    foreach(name IN LISTS models_${deviations})
+        dp_register_model(${name} model --must-finish --seconds 100 --deviations ${deviations} ${name})
+    endforeach()
+endforeach()
+dp_register_model(mutants ${PROJECT_SOURCE_DIR}/tests/model/mutate
+    --quick --jobs 1 --build ${PROJECT_BINARY_DIR})
