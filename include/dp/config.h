@@ -9,8 +9,8 @@
  *
  * Each thread has a stack of choices. What is on top holds for the calls that the thread makes, for
  * the tasks of those calls, whichever thread runs them and however long after, for the calls they
- * make in turn, and for callbacks that run where the work ended. Not for a forked task (DP_FORK)
- * that another worker has taken over.
+ * make in turn, and for the callbacks of their futures, wherever those run. Not for a forked task
+ * (DP_FORK) that another worker has taken over.
  *
  * An explicit choice in the code comes first, then this stack, then the environment (DP_ENGINE,
  * DP_PIN, DP_NUM_WORKERS), then dp_pool_options::prefer, then the default.

@@ -104,7 +104,7 @@ typedef struct dp__context {
     int is_apart; /* It is in a callback or hook: on this thread inside `batch`, and so must not
                      wait for that, but its end is not theirs. */
     dp__config *pushed; /* The top of what was pushed in this task, or on a thread outside. */
-    dp__config *config; /* In force without either, or NULL. */
+    dp__config *config; /* In force without that; NULL for that of the batch. */
 } dp__context;
 
 extern _Thread_local dp__context dp__here;
@@ -115,7 +115,7 @@ static inline dp__config *dp__config_here(void)
     const dp__context *here = &dp__here;
     if (here->pushed)
         return here->pushed;
-    return here->batch ? here->batch->config : here->config;
+    return here->config || !here->batch ? here->config : here->batch->config;
 }
 
 /* Around a callback or hook of the user. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
+#include "config.h"
 #include "future_internal.h"
 
 /*
@@ -55,6 +56,7 @@ int dp__future_unlisten(dp_future *future, dp__callback *listener)
             listener->next->link = listener->link;
         else
             future->last_callback = listener->link;
+        listener->link = NULL;
     }
     dp__lock_release(&future->callback_lock);
     return listens;
@@ -75,10 +77,17 @@ static dp__callback *pop_callback(dp_future *future)
     return first;
 }
 
+/* Whichever thread it is, and whatever is in force there, what was when the call was made is in
+   force for the callback. */
 static void call_back(dp_done_fn f, dp_future *future, void *context)
 {
+    dp__config *pushed = dp__here.pushed, *config = dp__here.config;
     int apart = dp__apart_begin();
+    dp__here.pushed = NULL;
+    dp__here.config = future->config ? future->config : &dp__config_none;
     f(future, context);
+    dp__here.pushed = pushed;
+    dp__here.config = config;
     dp__apart_end(apart);
 }
 

@@ -7,6 +7,8 @@
 #include "environment.h"
 #include "platform/message.h"
 
+dp__config dp__config_none = {.references = 1};
+
 dp__config *dp__config_retain(dp__config *config)
 {
     if (config)

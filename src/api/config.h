@@ -12,6 +12,9 @@ struct dp__config {
     _Atomic(uint32_t) references;
 };
 
+/* One that chooses nothing, for those who must not see what is beneath. Never freed. */
+extern dp__config dp__config_none;
+
 /* NULL is no configuration, and may be retained and released too. */
 dp__config *dp__config_retain(dp__config *config);
 void dp__config_release(dp__config *config);

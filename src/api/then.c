@@ -47,12 +47,22 @@ static dp_future *parent_of(dp_future *child)
     return parent;
 }
 
+/* A child that has ended need not stay in the list of a parent that may run for long. */
+static void unfollow(dp_future *child, size_t index, dp_future *parent)
+{
+    if (dp__future_unlisten(parent, &child->then->parents[index].callback))
+        dp_future_release(child); /* The entry's. */
+}
+
 void dp__then_detach(dp_future *child)
 {
     dp__then *then = child->then;
     dp__lock_acquire(&child->callback_lock);
+    size_t at = then->at;
     then->at = then->count; /* Nobody looks at a parent any more. */
     dp__lock_release(&child->callback_lock);
+    if (at < then->count)
+        unfollow(child, at, then->parents[at].future);
     for (size_t i = 0; i < then->count; i++)
         dp_future_release(then->parents[i].future);
 }
@@ -144,6 +154,8 @@ static int follow(dp_future *child, size_t index, dp_future *parent)
     int follows = dp__future_listen(parent, &child->then->parents[index].callback);
     if (!follows)
         dp_future_release(child);
+    else if (dp__job_finished(&child->job)) /* Cancelled meanwhile, before it stood there. */
+        unfollow(child, index, parent);
     return follows;
 }
 
