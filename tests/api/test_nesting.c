@@ -513,6 +513,19 @@ static int make_pool(void *out, const void *in, void *context)
     return 0;
 }
 
+typedef struct nested_maker {
+    dp_pool *pool;
+    maker *maker;
+} nested_maker;
+
+static int make_nested(void *out, const void *in, void *context)
+{
+    nested_maker *n = context;
+    dp_options options = {.context = n->maker};
+    int code = make_pool(out, in, n->maker);
+    return code ? code : dp_pool_map(n->pool, make_pool, NULL, 0, NULL, 0, 2, &options);
+}
+
 DP_TEST(nesting, pools_made_in_tasks_share_the_cpus)
 {
     if (is_serial())
@@ -523,6 +536,14 @@ DP_TEST(nesting, pools_made_in_tasks_share_the_cpus)
     dp_options options = {.context = &first, .chunk = 1};
     dp_pool *pool = new_pool(3);
     EXPECT(0, dp_pool_map(pool, make_pool, NULL, 0, NULL, 0, 6, &options));
+    /* The same on a worker's own thread, and deeper in the same pool. */
+    dp_future *future;
+    nested_maker inner = {pool, &first};
+    dp_options nested = {.context = &inner};
+    EXPECT(0, dp_pool_apply_async(pool, make_nested, NULL, 0, NULL, 0, &nested, &future));
+    EXPECT(0, dp_future_wait(future, PATIENCE));
+    EXPECT(0, dp_future_get(future, NULL, 0));
+    dp_future_release(future);
     dp_pool *outside = new_pool(0);
     cr_assert_eq(dp_pool_workers(outside), 12);
     cr_assert(atomic_load(&first.wrong) == 0 && atomic_load(&second.wrong) == 0 &&

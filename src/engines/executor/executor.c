@@ -102,11 +102,21 @@ static int inside(void *state)
     return 0;
 }
 
+/* Whether the thread is inside by one of the presences before `end` as well. */
+static int is_seen(const executor *self, const presence *end)
+{
+    const presence *p = present;
+    while (p != end && p->self != self)
+        p = p->outer;
+    return p != end;
+}
+
 static unsigned share(unsigned cpus)
 {
     unsigned least = cpus;
     for (const presence *p = present; p; p = p->outer)
-        least = dp__share_of(least, p->self->cpus, p->self->workers);
+        if (!is_seen(p->self, p))
+            least = dp__share_of(least, p->self->cpus, p->self->workers);
     return least;
 }
 

@@ -239,15 +239,14 @@ static int stop(void *state, enum dp__stop how, int64_t deadline)
         dp__store_relaxed(&engine->cancelling, 1);
         dp__store_relaxed(&engine->team->cancelling, 1);
     }
-    /* Calls of other threads end by themselves; there is nobody to tell us. */
-    while (dp__load_acquire(&engine->calls) > 0) {
+    /* Calls of other threads end by themselves; there is nobody to tell us. The first look writes,
+       so that either we see a call that was counted, or it sees the engine closed. */
+    uint32_t calls = dp__fetch_add_acq_rel(&engine->calls, 0);
+    for (; calls > 0; calls = dp__load_acquire(&engine->calls)) {
         int64_t now = dp__now_ns();
         if (now >= deadline)
             return DP_ETIMEDOUT;
-        uint32_t calls = dp__load_acquire(&engine->calls);
-        if (calls > 0)
-            dp__futex_wait(&engine->calls, calls,
-                           now + 200000 < deadline ? now + 200000 : deadline);
+        dp__futex_wait(&engine->calls, calls, now + 200000 < deadline ? now + 200000 : deadline);
     }
     return 0;
 }

@@ -22,13 +22,25 @@ static unsigned share_in(unsigned limit, const dp__team *team)
     return dp__share_of(limit, team->share, dp__load_relaxed(&team->target));
 }
 
+/* Whether the thread is in the team by one of the presences before `end` as well. */
+static int is_seen(const dp__team *team, const dp__presence *end)
+{
+    const dp__presence *p = dp__present;
+    while (p != end && p->worker->team != team)
+        p = p->outer;
+    return p != end;
+}
+
+/* A thread may stand several times in one team, which it divides once. */
 static unsigned share(unsigned cpus)
 {
     unsigned least = cpus;
     for (const dp__presence *p = dp__present; p; p = p->outer)
-        least = share_in(least, p->worker->team);
+        if (!is_seen(p->worker->team, p))
+            least = share_in(least, p->worker->team);
     for (const dp__mark *mark = dp__marks; mark; mark = mark->outer)
-        least = share_in(least, mark->team);
+        if (!is_seen(mark->team, NULL))
+            least = share_in(least, mark->team);
     return least;
 }
 
@@ -100,8 +112,10 @@ static int run_pending(void *state, dp__job *job)
     dp__guest guest;
     if (self) {
         int claimed = dp__job_claim(job);
-        if (claimed)
+        if (claimed) {
             dp__inject_run_claimed(self, job);
+            dp__inject_note_stale(team);
+        }
         return claimed;
     }
     /* From outside, a job that nobody has begun is run here and now, if that does not make more run
@@ -112,8 +126,10 @@ static int run_pending(void *state, dp__job *job)
         dp__guest_enter(team, &guest, DP__GUEST_FOR_JOB) != 0)
         return 0;
     int claimed = dp__job_claim(job);
-    if (claimed)
+    if (claimed) {
         dp__inject_run_claimed(guest.here.worker, job);
+        dp__inject_note_stale(team);
+    }
     dp__guest_leave(&guest);
     return claimed;
 }
@@ -278,7 +294,13 @@ int dp__team_task_run(dp__team *team, void (*root)(dp_task_slot *, void *), void
     dp_task_slot *head = self->top->deque.head;
     dp__context saved = dp__here;
     if (guest.counted)
-        dp__here = (dp__context){.halt = &team->cancelling, .config = dp__config_here()};
+        /* The root belongs to the call around it, though not to its lane, nor to its stack of
+           configurations. */
+        dp__here = (dp__context){.batch = saved.batch,
+                                 .item = saved.item,
+                                 .is_apart = saved.is_apart,
+                                 .halt = &team->cancelling,
+                                 .config = dp__config_here()};
     root(head, frame);
     dp__here = saved;
     DP__CHECK(self->top->deque.head == head,

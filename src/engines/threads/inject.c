@@ -121,6 +121,54 @@ static dp__job *pop(dp__team *team)
     return job;
 }
 
+/* Takes out the jobs that are not pending any more; such a one never is again. Adds them to a list.
+   How many. Under both locks. */
+static uint64_t take_stale(dp__jobs *jobs, dp__job **list)
+{
+    uint64_t count = 0;
+    dp__jobs kept = {NULL, NULL};
+    for (dp__job *job = jobs->first, *next; job; job = next) {
+        next = job->next;
+        job->next = NULL;
+        if (dp__job_is_pending(job)) {
+            append(&kept, (dp__jobs){job, job});
+        } else {
+            job->next = *list;
+            *list = job;
+            count++;
+        }
+    }
+    *jobs = kept;
+    return count;
+}
+
+/* So few that nobody minds. */
+#define STALE_FEW 64
+
+void dp__inject_note_stale(dp__team *team)
+{
+    uint64_t stale = dp__fetch_add_relaxed(&team->stale, 1) + 1;
+    uint64_t waiting =
+        dp__load_relaxed(&team->brought_count) - dp__load_relaxed(&team->taken_count);
+    if (stale < STALE_FEW || stale < waiting / 2)
+        return;
+    dp__job *list = NULL;
+    uint64_t count = 0;
+    dp__lock_acquire(&team->take_lock);
+    dp__lock_acquire(&team->bring_lock);
+    refill(team);
+    dp__lock_release(&team->bring_lock);
+    for (int p = 0; p < DP__PRIORITIES; p++)
+        count += take_stale(&team->waiting[p], &list);
+    dp__store_relaxed(&team->stale, 0);
+    dp__store_release(&team->taken_count, dp__load_relaxed(&team->taken_count) + count);
+    dp__lock_release(&team->take_lock);
+    for (dp__job *job = list, *next; job; job = next) {
+        next = job->next;
+        dp__job_drop(job); /* The queue's reference. */
+    }
+}
+
 static void run_one(dp__worker *self, dp__batch *batch)
 {
     batch->range(batch, 0, 1);

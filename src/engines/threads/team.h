@@ -193,6 +193,7 @@ struct dp__team {
     _Alignas(DP__LINE) dp__lock take_lock;
     dp__jobs waiting[DP__PRIORITIES];
     _Atomic(uint64_t) taken_count; /* Ever; written under take_lock. */
+    _Atomic(uint64_t) stale;       /* Jobs that waiters ran, which may still be in the queue. */
     _Atomic(uint64_t) jobs_dropped;
 
     /* The memory of the team itself goes with its last holder: the pool, or a future whose waiter
