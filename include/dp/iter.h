@@ -32,8 +32,8 @@ typedef struct dp_iter dp_iter;
  * a result, before it looks for the result, and never by two threads at once; so it may use what is
  * not safe for several threads, such as a file or a cursor, without a lock, and it never keeps a
  * worker from computing. It is not called while nobody asks for results, and not again after it has
- * returned anything but 1. The time limit of a wait does not count the time spent in it; a deadline
- * does.
+ * returned anything but 1. The time limit of a wait counts the time spent in it, but does not cut
+ * it short; a deadline likewise.
  *
  * @param context  dp_source::context.
  * @param item     Where the item goes: dp_source::item_size bytes, aligned to 16; NULL for size 0.

@@ -38,6 +38,7 @@
  * #DP_EDEADLOCK. So does a wait for a future that waits for the only token while the caller has it.
  * What nobody can see is a task that has a token and waits in other ways for one that needs
  * another: in a forked task that was stolen, through a lock of its own, for one of several futures,
+ * for a call of the same limiter that has tokens of its own but whose thread runs this very task,
  * or for a token of a second limiter, while somebody takes the two the other way round. An
  * asynchronous call inside such a task is always allowed, as long as the task does not wait for it.
  *

@@ -185,7 +185,8 @@ static int prepare(dp_iter *it, dp__chunk *c)
 /* 0, or a code with which the chunk remains the caller's. */
 static int submit(dp_iter *it, dp__chunk *c)
 {
-    int code = prepare(it, c);
+    /* Looked at again: the source may have ended the pool. */
+    int code = dp__load_acquire(&it->pool->closed) ? DP_ECLOSED : prepare(it, c);
     if (code)
         return code;
     dp__lock_acquire(&it->lock);

@@ -12,8 +12,21 @@
 /* How many granted calls are looked at by one who would run one. */
 enum { TRIES = 16 };
 
-/* Whose line the calling thread goes through while it runs a call of it. */
-static _Thread_local const dp_limiter *going_through;
+/* Whose lines the calling thread goes through while it runs calls of them. */
+typedef struct passage {
+    const dp_limiter *limiter;
+    const struct passage *outer;
+} passage;
+
+static _Thread_local const passage *passages;
+
+static int goes_through(const dp_limiter *limiter)
+{
+    const passage *p = passages;
+    while (p && p->limiter != limiter)
+        p = p->outer;
+    return p != NULL;
+}
 
 int dp_limiter_create(dp_limiter **limiter, uint32_t tokens)
 {
@@ -107,11 +120,20 @@ static void leave_line(dp_limiter *limiter, dp__waiter *w)
     count(limiter, w, (size_t)-1);
 }
 
-/* Whether a token for the first in line means that its call runs inside the giving of it. */
-static int first_runs_at_once(const dp_limiter *limiter)
+/* Whether a token for this one means that its call runs inside the giving of it. */
+static int runs_at_once(const dp__waiter *waiter)
 {
-    const dp__waiter *first = limiter->line.first;
-    return first->is_call && first->limited->future->engine->runs_at_once;
+    return waiter->is_call && waiter->limited->future->engine->runs_at_once;
+}
+
+/* The first in line, NULL if there is none. Unless `may_run`, those that would run in here are
+   passed over: they are served when the call of this thread is over. */
+static dp__waiter *first_in_line(const dp_limiter *limiter, int may_run)
+{
+    dp__waiter *first = limiter->line.first;
+    while (first && !may_run && runs_at_once(first))
+        first = first->next;
+    return first;
 }
 
 /* ---- Taking and giving ---- */
@@ -144,6 +166,10 @@ int dp__limiter_take(dp_limiter *limiter, dp__waiter *waiter)
 
 void dp__limiter_stand(dp_limiter *limiter, dp__waiter *waiter, int is_first)
 {
+    if (is_foreign(limiter)) {
+        dp__store_release(&waiter->state, DP__WAITER_GRANTED); /* As dp__limiter_take(). */
+        return;
+    }
     dp__lock_acquire(&limiter->lock);
     enter_line(limiter, waiter, is_first);
     dp__lock_release(&limiter->lock);
@@ -171,7 +197,7 @@ void dp__limiter_give(dp_limiter *limiter)
     dp__lock_acquire(&limiter->lock);
     limiter->unused++;
     dp__lock_release(&limiter->lock);
-    if (going_through != limiter)
+    if (!goes_through(limiter))
         dp__limiter_grant(limiter, 0);
 }
 
@@ -179,11 +205,10 @@ int dp__limiter_yield(dp_limiter *limiter, const dp__limited *limited)
 {
     /* Threads of our own call would only do what we do. */
     if (dp__load_relaxed(&limiter->in_line) <= dp__load_relaxed(&limited->sleepers) ||
-        going_through == limiter || is_foreign(limiter))
+        goes_through(limiter) || is_foreign(limiter))
         return 0;
     dp__lock_acquire(&limiter->lock);
-    /* One that would have to run in here is better served when this call is over. */
-    int is_wanted = limiter->line.first && !first_runs_at_once(limiter);
+    int is_wanted = first_in_line(limiter, 0) != NULL;
     if (is_wanted)
         limiter->unused++;
     dp__lock_release(&limiter->lock);
@@ -196,10 +221,10 @@ int dp__limiter_yield(dp_limiter *limiter, const dp__limited *limited)
    call may run in here: on the serial engine, and on an executor that has no threads. */
 static void start(dp_limiter *limiter, dp_future *future)
 {
-    const dp_limiter *outer = going_through;
-    going_through = limiter;
+    const passage here = {limiter, passages};
+    passages = &here;
     dp__limited_start(future);
-    going_through = outer;
+    passages = here.outer;
 }
 
 /* Gives a free token to the first in line. 0 if there is none, or nobody. */
@@ -208,8 +233,8 @@ static int grant_one(dp_limiter *limiter, int may_run)
     dp_future *future = NULL;
     _Atomic(uint32_t) *event = NULL;
     dp__lock_acquire(&limiter->lock);
-    dp__waiter *first = limiter->line.first;
-    int can = limiter->unused > 0 && first && (may_run || !first_runs_at_once(limiter));
+    dp__waiter *first = limiter->unused > 0 ? first_in_line(limiter, may_run) : NULL;
+    int can = first != NULL;
     if (can) {
         leave_line(limiter, first);
         limiter->unused--;
@@ -239,13 +264,15 @@ void dp__limiter_grant(dp_limiter *limiter, int may_run)
 
 void dp__limiter_settle(dp_limiter *limiter)
 {
-    if (going_through != limiter)
+    if (!goes_through(limiter))
         dp__limiter_grant(limiter, 1);
 }
 
 /* The first granted call, with a reference for the caller; it becomes the last. */
 static dp_future *next_granted(dp_limiter *limiter)
 {
+    if (is_foreign(limiter))
+        return NULL;
     dp__lock_acquire(&limiter->lock);
     dp__waiter *first = limiter->granted.first;
     dp_future *future = first ? dp_future_retain(first->limited->future) : NULL;

@@ -159,7 +159,8 @@ static void run_blocks(dp__batch *batch, size_t begin, size_t end, void (*pass)(
     dp__here.batch = &call->batch;
     dp__here.item = call->care ? &item : NULL;
     for (size_t i = begin; i < end; i++) {
-        if (dp__care_is_over(call) || dp__call_is_stopped(&call->batch, 0)) {
+        dp__care_is_over(call); /* Which stops it; and who sees it stopped notes what is left. */
+        if (dp__call_is_stopped(&call->batch, 0)) {
             dp__store_relaxed(&batch->stop, 1);
             break;
         }
