@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Twelve models are loaded by all workers and trained on two devices, which take one at a time. */
 #include <dp/dp.h>
+#include <pthread.h>
 #include <stdio.h>
-#include <threads.h>
 
 enum { MODELS = 12, DEVICES = 2 };
 
-static mtx_t lock;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int free_devices[DEVICES] = {0, 1}, free_count = DEVICES;
 
 static int load(void *out, const void *in, void *context)
@@ -20,15 +20,15 @@ static int load(void *out, const void *in, void *context)
 static int train(void *out, const void *in, void *context)
 {
     (void)context;
-    mtx_lock(&lock);
+    pthread_mutex_lock(&lock);
     int device = free_count > 0 ? free_devices[--free_count] : -1;
-    mtx_unlock(&lock);
+    pthread_mutex_unlock(&lock);
     if (device < 0)
         return 1;
     *(int *)out = *(const int *)in + 1; /* The device at work. */
-    mtx_lock(&lock);
+    pthread_mutex_lock(&lock);
     free_devices[free_count++] = device;
-    mtx_unlock(&lock);
+    pthread_mutex_unlock(&lock);
     return 0;
 }
 
@@ -37,7 +37,6 @@ int main(void)
     dp_limiter *devices;
     dp_future *loaded, *trained[MODELS];
     int good = 0;
-    mtx_init(&lock, mtx_plain);
     if (dp_limiter_create(&devices, DEVICES))
         return 1;
     /* A step that waits for a token takes no worker meanwhile: others go on loading. */
