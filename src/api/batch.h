@@ -26,9 +26,8 @@ struct dp__batch {
        ranges. */
     void (*range)(dp__batch *batch, size_t begin, size_t end);
 
-    size_t n;             /* Items 0 .. n-1. */
-    size_t chunk;         /* Items in one range, or 0 for the engine's choice. */
-    dp_priority priority; /* Of the job. */
+    size_t n;     /* Items 0 .. n-1. */
+    size_t chunk; /* Items in one range, or 0 for the engine's choice. */
     const void
         *key; /* Names the user's function: calls with one key cost about the same per item. */
 
@@ -36,16 +35,18 @@ struct dp__batch {
        failure or cancel, by anyone, relaxed: it carries no data. */
     _Atomic(uint32_t) stop;
 
+    /* Set, relaxed, by whoever leaves an item unrun; read when all ranges have returned. */
+    _Atomic(uint32_t) skipped;
+
+    dp_priority priority; /* Of the job. */
+    int is_apart;         /* A callback made it; see dp__context. */
+
     /* The batch whose item made this synchronous call, and what the front notes of that item; see
        dp__context. Or NULL. */
     const dp__batch *outer;
     const struct dp__item *outer_item;
-    int is_apart; /* A callback made it; see dp__context. */
 
     dp__config *config; /* In force where the call was made, or NULL. */
-
-    /* Set, relaxed, by whoever leaves an item unrun; read when all ranges have returned. */
-    _Atomic(uint32_t) skipped;
 };
 
 /*

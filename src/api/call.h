@@ -50,15 +50,15 @@ struct dp__call {
     void (*range)(dp__batch *batch, size_t begin, size_t end); /* The verb's own. */
     int (*item)(dp__call *call, size_t i); /* Runs one item and returns its code; NULL for loops. */
     size_t items;                          /* As the user counts them. */
-    int counts_itself;                     /* Its range tells of what has run, before it returns. */
-    dp_error_policy on_error;
     int *status;
-    int wants_care;              /* Whether the options ask for more than running the items. */
+    int counts_itself; /* Its range tells of what has run, before it returns. */
+    int wants_care;    /* Whether the options ask for more than running the items. */
+    dp_error_policy on_error;
+    dp__lock error_lock;
     dp_limiter *limiter;         /* Whose tokens the items need, or NULL. */
     struct dp__limited *limited; /* How they come by them, once the call has begun. */
     void *context;
-    size_t first; /* Added to item numbers in errors: the beginning of a loop. */
-    dp__lock error_lock;
+    size_t first;   /* Added to item numbers in errors: the beginning of a loop. */
     dp_error error; /* The failure with the lowest item so far. */
     union {
         struct {
@@ -85,9 +85,10 @@ struct dp__call {
             const void *const *in;
             void *out;
         } gather; /* See then.c. */
-        dp__tiles tiles;
+        /* The larger ones lie beside the call, so that the futures of the others are small. */
+        const dp__tiles *tiles;
         struct dp__scan *scan; /* See scan.c. */
-        dp__fold fold;
+        dp__fold *fold;
     } as;
 };
 

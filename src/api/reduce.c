@@ -15,7 +15,7 @@ enum { MAX_BLOCKS = 256, LINE = 64 };
 
 size_t dp__fold_prepare(dp__call *call, void *memory)
 {
-    dp__fold *fold = &call->as.fold;
+    dp__fold *fold = call->as.fold;
     if (fold->deterministic) {
         fold->slots = fold->items < MAX_BLOCKS ? fold->items : MAX_BLOCKS;
         call->batch.n = fold->slots;
@@ -46,7 +46,7 @@ static void *accumulator(dp__fold *fold, size_t slot)
 
 static void fold_items(dp__call *call, size_t slot, size_t begin, size_t end)
 {
-    dp__fold *fold = &call->as.fold;
+    dp__fold *fold = call->as.fold;
     int task_code =
         fold->fold(accumulator(fold, slot), fold->begin + begin, fold->begin + end, fold->context);
     if (task_code)
@@ -62,14 +62,14 @@ static size_t block_begin(const dp__fold *fold, size_t block)
 
 size_t dp__fold_items(const dp__call *call, size_t begin, size_t end)
 {
-    const dp__fold *fold = &call->as.fold;
+    const dp__fold *fold = call->as.fold;
     return fold->deterministic ? block_begin(fold, end) - block_begin(fold, begin) : end - begin;
 }
 
 void dp__fold_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
-    dp__fold *fold = &call->as.fold;
+    dp__fold *fold = call->as.fold;
     if (fold->deterministic) {
         for (size_t block = begin; block < end; block++)
             fold_items(call, block, block_begin(fold, block), block_begin(fold, block + 1));
@@ -88,7 +88,7 @@ void dp__fold_range(dp__batch *batch, size_t begin, size_t end)
 
 void dp__fold_finish(dp__call *call)
 {
-    dp__fold *fold = &call->as.fold;
+    dp__fold *fold = call->as.fold;
     void *sum = accumulator(fold, 0);
     if (fold->deterministic) {
         for (size_t step = 1; step < fold->slots; step *= 2)

@@ -34,7 +34,7 @@ static void cut(const dp_extent *extent, size_t number, size_t *begin, size_t *e
 
 static void run_tile(dp__call *call, const size_t number[DIMENSIONS])
 {
-    const dp__tiles *tiles = &call->as.tiles;
+    const dp__tiles *tiles = call->as.tiles;
     const dp_extent *extent = tiles->extent;
     size_t begin[DIMENSIONS], end[DIMENSIONS], cell = 0;
     for (int d = 0; d < DIMENSIONS; d++)
@@ -53,7 +53,7 @@ static void run_tile(dp__call *call, const size_t number[DIMENSIONS])
 static void run_tiles(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
-    const dp_extent *extent = call->as.tiles.extent;
+    const dp_extent *extent = call->as.tiles->extent;
     size_t rows = tiles_in(&extent[ROWS]), columns = tiles_in(&extent[COLUMNS]);
     /* Divided once; from then on it is counted like the digits of a number. */
     size_t number[DIMENSIONS] = {begin / columns / rows, begin / columns % rows, begin % columns};
@@ -131,7 +131,7 @@ static int make_tiles(dp__call *call, dp__tiles *tiles, const dp_options *option
     }
     uintptr_t f = tiles->f2 ? (uintptr_t)tiles->f2 : (uintptr_t)tiles->f3;
     dp__call_begin(call, run_tiles, NULL, n, dp__verb_key(f, cells_in_tile));
-    call->as.tiles = *tiles;
+    call->as.tiles = tiles;
     return dp__call_options(call, options);
 }
 
@@ -150,7 +150,14 @@ static int submit(dp_pool *pool, dp__tiles *tiles, const dp_options *options, dp
     int code = dp__verb_begin(&pool, future, 1);
     if (code == 0)
         code = make_tiles(&call, tiles, options);
-    return code ? code : dp__submit_call(pool, &call, options, future);
+    if (code)
+        return code;
+    dp_future *made = dp__future_create(pool, sizeof *tiles);
+    if (!made)
+        return DP_ENOMEM;
+    made->call = call;
+    made->call.as.tiles = memcpy(made->payload, tiles, sizeof *tiles);
+    return dp__future_submit(made, pool, options, future);
 }
 
 /* ---- The verbs ---- */

@@ -244,7 +244,7 @@ int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t first, s
 
 /* ---- reduce ---- */
 
-static int make_reduce(dp__call *call, const dp_pool *pool, const dp__fold *fold,
+static int make_reduce(dp__call *call, const dp_pool *pool, dp__fold *fold,
                        const dp_options *options)
 {
     dp__call_begin(call, dp__fold_range, NULL, fold->items, (const void *)(uintptr_t)fold->fold);
@@ -252,10 +252,10 @@ static int make_reduce(dp__call *call, const dp_pool *pool, const dp__fold *fold
         return DP_EINVAL;
     if (fold->size > SIZE_MAX / (4 * DP_MAX_WORKERS))
         return DP_EOVERFLOW;
-    call->as.fold = *fold;
+    call->as.fold = fold;
     call->first = fold->begin;
-    call->as.fold.deterministic = options && options->deterministic;
-    call->as.fold.slots = pool->engine->lanes(pool->state);
+    fold->deterministic = options && options->deterministic;
+    fold->slots = pool->engine->lanes(pool->state);
     return dp__call_options(call, options);
 }
 
@@ -310,19 +310,20 @@ int dp_pool_reduce_async(dp_pool *pool, dp_fold_fn f, void *context, size_t firs
         code = make_reduce(&call, pool, &fold, options);
     if (code)
         return code;
-    /* The payload: the identity, the result if it is kept, the accumulators. */
+    /* The payload: what is folded, the identity, the result if it is kept, the accumulators. */
     size_t kept = result ? 0 : size;
-    dp_future *made = dp__future_create(pool, size + kept + dp__fold_prepare(&call, NULL));
+    size_t room = sizeof fold + size + kept + dp__fold_prepare(&call, NULL);
+    dp_future *made = dp__future_create(pool, room);
     if (!made)
         return DP_ENOMEM;
     made->call = call;
-    memcpy(made->payload, identity, size);
-    made->call.as.fold.identity = made->payload;
+    dp__fold *folded = made->call.as.fold = memcpy(made->payload, &fold, sizeof fold);
+    char *behind = made->payload + sizeof fold;
+    folded->identity = memcpy(behind, identity, size);
     if (kept > 0) {
-        made->result = made->payload + size;
+        folded->result = made->result = behind + size;
         made->result_size = size;
-        made->call.as.fold.result = made->result;
     }
-    dp__fold_prepare(&made->call, made->payload + size + kept);
+    dp__fold_prepare(&made->call, behind + size + kept);
     return dp__future_submit(made, pool, options, future);
 }
