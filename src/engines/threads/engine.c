@@ -59,9 +59,12 @@ static int inside(void *state)
 static int run_short(dp__team *team, dp__batch *batch, int within)
 {
     dp__guest guest;
-    if (!within && (!dp__idle_guest_enter(team) || dp__load_acquire(&team->closed))) {
-        dp__idle_guest_leave(team);
-        return DP_ECLOSED;
+    if (!within) {
+        dp__idle_guest_enter(team);
+        if (dp__load_acquire(&team->closed)) {
+            dp__idle_guest_leave(team);
+            return DP_ECLOSED;
+        }
     }
     size_t done = dp__loop_run_short(team, batch);
     int is_worker = done < batch->n && dp__guest_enter(team, &guest, DP__GUEST_ALWAYS) == 0;

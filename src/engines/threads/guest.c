@@ -58,7 +58,9 @@ static int may_enter(dp__team *team, int is_up, enum dp__guest_when when)
 {
     if (when == DP__GUEST_ALWAYS)
         return 1;
-    return is_up && (when == DP__GUEST_FOR_JOB || !dp__load_acquire(&team->closed));
+    /* A team that is down was closed before, which is what decides: while a thread is on its way
+       between two counts the word may look as if it were down for a moment. */
+    return when == DP__GUEST_FOR_JOB ? is_up : !dp__load_acquire(&team->closed);
 }
 
 int dp__guest_enter(dp__team *team, dp__guest *guest, enum dp__guest_when when)

@@ -101,9 +101,13 @@ void dp__idle_wake_all(dp__team *team)
     dp__fetch_add_acq_rel(&team->idle, 0);
     uint32_t words = (dp__load_acquire(&team->threads_used) + 63) / 64;
     for (uint32_t i = 0; i < words; i++)
-        for (uint64_t mask = dp__fetch_and_acq_rel(&team->parked[i], 0); mask; mask &= mask - 1) {
+        for (uint64_t mask = dp__load_relaxed(&team->parked[i]); mask; mask &= mask - 1) {
             uint32_t bit = (uint32_t)__builtin_ctzll(mask);
-            wake(team, dp__load_acquire(&team->threads[i * 64 + bit]));
+            uint64_t one = UINT64_C(1) << bit;
+            /* One at a time: between the bit and the count its thread may come back and park anew,
+               and so be counted wrongly for that moment. */
+            if (dp__fetch_and_acq_rel(&team->parked[i], ~one) & one)
+                wake(team, dp__load_acquire(&team->threads[i * 64 + bit]));
         }
 }
 
