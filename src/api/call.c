@@ -95,11 +95,11 @@ int dp__call_run_item(dp__call *call, size_t i)
     return delayed->f(delayed->result, delayed->arg, call->context);
 }
 
-void dp__call_run_range(dp__batch *batch, size_t begin, size_t end)
+void dp__call_each_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
     for (size_t i = begin; i < end && !dp__call_is_stopped(batch, end - i); i++) {
-        int task_code = dp__call_run_item(call, i);
+        int task_code = call->item(call, i);
         if (task_code || call->status)
             dp__call_note(call, i, task_code);
     }

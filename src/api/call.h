@@ -96,7 +96,7 @@ struct dp__call {
 void dp__call_map_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
-void dp__call_run_range(dp__batch *batch, size_t begin, size_t end);
+void dp__call_each_range(dp__batch *batch, size_t begin, size_t end); /* By call->item. */
 
 /* 1 if the rest of the range, so many items, must be left: the batch was stopped. */
 static inline int dp__call_is_stopped(dp__batch *batch, size_t rest)

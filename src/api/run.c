@@ -5,7 +5,7 @@
 
 static int make_run(dp__call *call, const dp_delayed *calls, size_t n, const dp_options *options)
 {
-    dp__call_begin(call, dp__call_run_range, dp__call_run_item, n, calls);
+    dp__call_begin(call, dp__call_each_range, dp__call_run_item, n, calls);
     if (n > 0 && !calls)
         return DP_EINVAL;
     if (n > SIZE_MAX / sizeof *calls)

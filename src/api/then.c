@@ -363,16 +363,6 @@ static int gather_item(dp__call *call, size_t i)
     return call->as.gather.f(call->as.gather.out, call->as.gather.in, call->context);
 }
 
-static void gather_range(dp__batch *batch, size_t begin, size_t end)
-{
-    dp__call *call = (dp__call *)batch;
-    for (size_t i = begin; i < end && !dp__call_is_stopped(batch, end - i); i++) {
-        int task_code = gather_item(call, i);
-        if (task_code || call->status)
-            dp__call_note(call, i, task_code);
-    }
-}
-
 int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_starmap_fn f,
                        void *result, size_t result_size, const dp_options *options,
                        dp_future **next)
@@ -381,7 +371,7 @@ int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_st
     if (!next)
         return DP_EINVAL;
     *next = NULL;
-    dp__call_begin(&call, gather_range, gather_item, f ? 1 : 0, (const void *)(uintptr_t)f);
+    dp__call_begin(&call, dp__call_each_range, gather_item, f ? 1 : 0, (const void *)(uintptr_t)f);
     int code = !f && result_size > 0 ? DP_EINVAL : check(futures, n, &pool, result_size);
     if (code == 0)
         code = dp__call_options(&call, options);
