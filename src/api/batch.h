@@ -46,7 +46,7 @@ struct dp__batch {
     const dp__batch *outer;
     const struct dp__item *outer_item;
 
-    dp__config *config; /* In force where the call was made, or NULL. */
+    dp__config *config; /* In force where the call was made, or NULL; a future holds a reference. */
 };
 
 /*
@@ -100,8 +100,8 @@ void dp__job_sleep(dp__job *job, int64_t deadline);
 typedef struct dp__context {
     dp__batch *batch;
     const _Atomic(uint32_t) *halt; /* The engine's own stop flag, or NULL. */
+    const struct dp__item *item;   /* What the front notes of the item, or NULL; see care.h. */
     int lane;
-    const struct dp__item *item; /* What the front notes of the item, or NULL; see care.h. */
     int is_apart; /* It is in a callback or hook: on this thread inside `batch`, and so must not
                      wait for that, but its end is not theirs. */
     dp__config *pushed; /* The top of what was pushed in this task, or on a thread outside. */

@@ -113,12 +113,10 @@ size_t dp__call_items(const dp__call *call, size_t begin, size_t end)
     return end - begin;
 }
 
-int dp__call_options(dp__call *call, const dp_options *options)
+/* What the options say, where they differ from none. */
+static int take_options(dp__call *call, const dp_options *options)
 {
-    static const dp_options defaults;
     int has_items = call->item != NULL;
-    if (!options)
-        options = &defaults;
     int wants_care = dp__care_wanted(options, has_items);
     if (options->priority < DP_PRIORITY_LOW || options->priority > DP_PRIORITY_HIGH ||
         wants_care < 0)
@@ -133,17 +131,22 @@ int dp__call_options(dp__call *call, const dp_options *options)
         return DP_EOVERFLOW;
     if (options->limiter && options->limiter->generation != dp__fork_generation())
         return DP_EFORKED;
-    call->items = call->batch.n;
     call->batch.chunk = options->chunk;
     call->batch.priority = options->priority;
-    call->on_error = options->on_error;
+    call->on_error = (uint8_t)options->on_error;
     call->status = options->status;
-    call->wants_care = wants_care;
+    call->wants_care = (uint8_t)wants_care;
     call->limiter = options->limiter;
     call->context = options->context;
+    return 0;
+}
+
+int dp__call_options(dp__call *call, const dp_options *options)
+{
+    call->items = call->batch.n;
     call->batch.config = dp__config_here();
     call->error.item = DP_NO_ITEM;
-    return 0;
+    return options ? take_options(call, options) : 0;
 }
 
 void dp__call_stop(dp__call *call)

@@ -46,17 +46,18 @@ typedef struct dp__tiles {
 typedef struct dp__call dp__call;
 struct dp__call {
     dp__batch batch; /* Must be first. */
-    dp__care *care;  /* What was asked for beyond running the items, or NULL. */
+    /* The end of a future looks at these and at the configuration, so they lie together. */
+    dp__care *care;              /* What was asked for beyond running the items, or NULL. */
+    struct dp__limited *limited; /* How the items come by their tokens, once the call has begun. */
+    dp_limiter *limiter;         /* Whose tokens they need, or NULL. */
     void (*range)(dp__batch *batch, size_t begin, size_t end); /* The verb's own. */
     int (*item)(dp__call *call, size_t i); /* Runs one item and returns its code; NULL for loops. */
     size_t items;                          /* As the user counts them. */
     int *status;
-    int counts_itself; /* Its range tells of what has run, before it returns. */
-    int wants_care;    /* Whether the options ask for more than running the items. */
-    dp_error_policy on_error;
     dp__lock error_lock;
-    dp_limiter *limiter;         /* Whose tokens the items need, or NULL. */
-    struct dp__limited *limited; /* How they come by them, once the call has begun. */
+    uint8_t on_error;      /* A dp_error_policy. */
+    uint8_t counts_itself; /* Its range tells of what has run, before it returns. */
+    uint8_t wants_care;    /* Whether the options ask for more than running the items. */
     void *context;
     size_t first;   /* Added to item numbers in errors: the beginning of a loop. */
     dp_error error; /* The failure with the lowest item so far. */

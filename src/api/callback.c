@@ -77,6 +77,12 @@ static dp__callback *pop_callback(dp_future *future)
     return first;
 }
 
+static dp__config *config_of(const dp_future *future)
+{
+    dp__config *config = future->call.batch.config;
+    return config ? config : &dp__config_none;
+}
+
 /* Whichever thread it is, and whatever is in force there, what was when the call was made is in
    force for the callback. */
 static void call_back(dp_done_fn f, dp_future *future, void *context)
@@ -84,7 +90,7 @@ static void call_back(dp_done_fn f, dp_future *future, void *context)
     dp__config *pushed = dp__here.pushed, *config = dp__here.config;
     int apart = dp__apart_begin();
     dp__here.pushed = NULL;
-    dp__here.config = future->config ? future->config : &dp__config_none;
+    dp__here.config = config_of(future);
     f(future, context);
     dp__here.pushed = pushed;
     dp__here.config = config;

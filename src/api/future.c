@@ -46,7 +46,7 @@ void dp__future_discard(dp_future *future)
 {
     if (!future)
         return;
-    dp__config_release(future->config);
+    dp__config_release(future->call.batch.config);
     dp__limited_free(future->call.limited);
     free(future->call.care);
     free(future);
@@ -65,36 +65,38 @@ void dp_future_release(dp_future *future)
     }
 }
 
-static void prepare(dp_future *future, const dp__engine *engine, void *state, uint32_t generation)
+static void prepare(dp_future *future, const dp__engine *engine, void *state, uint32_t generation,
+                    const dp__call *call)
 {
-    /* The verb's own part of the call is written with it. */
-    memset(future, 0, offsetof(dp_future, call) + offsetof(dp__call, as));
+    memset(future, 0, offsetof(dp_future, call));
     dp__store_relaxed(&future->references, 2);
     future->generation = generation;
     future->engine = engine;
     future->engine_state = state;
     future->last_callback = &future->callbacks;
     future->job.batch = &future->call.batch;
+    future->call = *call;
+    dp__config_retain(call->batch.config);
 }
 
-dp_future *dp__future_create(dp_pool *pool, size_t payload)
+dp_future *dp__future_create(dp_pool *pool, const dp__call *call, size_t payload)
 {
     if (payload > SIZE_MAX - sizeof(dp_future))
         return NULL;
     dp_future *future = malloc(sizeof *future + payload);
     if (future)
-        prepare(future, pool->engine, pool->state, pool->generation);
+        prepare(future, pool->engine, pool->state, pool->generation, call);
     return future;
 }
 
-int dp__future_renew(dp_future *future)
+int dp__future_renew(dp_future *future, const dp__call *call)
 {
     /* Acquire: pairs with the release of the last one who gave a reference back. */
     if (dp__load_acquire(&future->references) != 1)
         return 0;
     future->engine->release(future->engine_state);
-    dp__config_release(future->config);
-    prepare(future, future->engine, future->engine_state, future->generation);
+    dp__config_release(future->call.batch.config);
+    prepare(future, future->engine, future->engine_state, future->generation, call);
     return 1;
 }
 
@@ -107,7 +109,6 @@ int dp__future_begin_care(dp_future *future, const dp_options *options)
             return DP_ENOMEM;
         dp__care_begin(care, call, options);
     }
-    future->config = dp__config_retain(call->batch.config);
     return 0;
 }
 

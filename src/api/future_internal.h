@@ -69,23 +69,22 @@ struct dp_future {
     dp__callback *callbacks, **last_callback;
     dp__then *then; /* In the payload, or NULL. */
 
-    dp__config *config; /* A reference to that of the call, or NULL. */
-    void *result;       /* Where dp_future_get() finds the result, or NULL. */
+    void *result; /* Where dp_future_get() finds the result, or NULL. */
     size_t result_size;
     dp__call call;
     _Alignas(16) char payload[]; /* Copies of what the caller passed by value. */
 };
 
-/* A future for a call on this pool with room for a payload; one reference for the caller, one for
-   the queue. NULL if memory is out. */
-dp_future *dp__future_create(dp_pool *pool, size_t payload);
+/* A future for a call on this pool, which is copied, with room for a payload; one reference for the
+   caller, one for the queue. NULL if memory is out. */
+dp_future *dp__future_create(dp_pool *pool, const dp__call *call, size_t payload);
 
 /* Frees a future that no engine has accepted. NULL is none. */
 void dp__future_discard(dp_future *future);
 
-/* Makes a finished future, whose call is to be filled in anew, as if it had just been created. 1,
-   or 0 if somebody else still has a reference. */
-int dp__future_renew(dp_future *future);
+/* Makes of a finished future one for another call on its pool, as if it had just been created. 1, or
+   0 if somebody else still has a reference. */
+int dp__future_renew(dp_future *future, const dp__call *call);
 
 /* Puts the call inside the future under the care that the options ask for. 0 or DP_ENOMEM. */
 int dp__future_begin_care(dp_future *future, const dp_options *options);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "config.h"
 #include "iter_internal.h"
 #include "platform/clock.h"
+#include "verb.h"
 
 /* Lazy maps: from the source to the engine, and how many items make a chunk. */
 
@@ -153,28 +153,24 @@ static dp__chunk *fill(dp_iter *it)
 /* Readies the future of a chunk for submitting. 0 or DP_ENOMEM. */
 static int prepare(dp_iter *it, dp__chunk *c)
 {
+    dp__call call;
+    dp__call_begin(&call, dp__iter_run, dp__iter_run_item, 1, (const void *)(uintptr_t)it->f);
+    call.batch.priority = it->priority;
+    call.batch.config = it->config;
+    call.items = 1;
+    call.context = c;
+    call.error.item = DP_NO_ITEM;
     if (c->is_accepted) {
         c->is_accepted = 0;
         /* Mostly nobody has it any more. A worker may not have let go yet, or, when a waiter has
            run the job, the queue. */
-        if (!dp__future_renew(c->future)) {
+        if (!dp__future_renew(c->future, &call)) {
             dp_future_release(c->future);
             c->future = NULL;
         }
     }
-    if (!c->future && !(c->future = dp__future_create(it->pool, 0)))
+    if (!c->future && !(c->future = dp__future_create(it->pool, &call, 0)))
         return DP_ENOMEM;
-    dp__call *call = &c->future->call;
-    call->batch.range = dp__iter_run;
-    call->batch.n = 1;
-    call->batch.key = (const void *)(uintptr_t)it->f;
-    call->batch.priority = it->priority;
-    call->item = dp__iter_run_item;
-    call->context = c;
-    if (!c->future->config)
-        c->future->config = dp__config_retain(it->config);
-    call->batch.config = it->config;
-    call->error.item = DP_NO_ITEM;
     dp__store_relaxed(&c->future->asked, 1); /* The iterator tells of failures itself. */
     c->callback = (dp__callback){dp__iter_done, c, NULL, &c->future->callbacks, DP__CALLBACK_KEPT};
     c->future->callbacks = &c->callback;

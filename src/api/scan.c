@@ -363,12 +363,12 @@ static int submit(dp_pool *pool, const dp__scan *scan, const dp__call *call,
                   const dp_options *options, dp_future **future)
 {
     /* The payload: the description, the identity, the accumulators. */
-    dp_future *made = dp__future_create(pool, sizeof *scan + scan->size + memory_needed(scan));
+    dp_future *made =
+        dp__future_create(pool, call, sizeof *scan + scan->size + memory_needed(scan));
     if (!made)
         return DP_ENOMEM;
     dp__scan *kept = (dp__scan *)(void *)made->payload;
     char *identity = made->payload + sizeof *scan;
-    made->call = *call;
     memcpy(kept, scan, sizeof *scan);
     memcpy(identity, scan->identity, scan->size);
     kept->identity = identity;

@@ -275,10 +275,10 @@ static dp_future *make(dp_pool *pool, const dp__call *call, const dp_options *op
                        dp_future *const *parents, size_t n, size_t extra)
 {
     size_t parents_at = aligned(sizeof(dp__then));
-    dp_future *made = dp__future_create(pool, parents_at + aligned(n * sizeof(dp__parent)) + extra);
+    dp_future *made =
+        dp__future_create(pool, call, parents_at + aligned(n * sizeof(dp__parent)) + extra);
     if (!made)
         return NULL;
-    made->call = *call;
     if (dp__future_begin_care(made, options) != 0 ||
         (call->limiter && dp__limited_make(made, pool) != 0)) {
         dp__future_discard(made);

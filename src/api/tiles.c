@@ -152,10 +152,9 @@ static int submit(dp_pool *pool, dp__tiles *tiles, const dp_options *options, dp
         code = make_tiles(&call, tiles, options);
     if (code)
         return code;
-    dp_future *made = dp__future_create(pool, sizeof *tiles);
+    dp_future *made = dp__future_create(pool, &call, sizeof *tiles);
     if (!made)
         return DP_ENOMEM;
-    made->call = call;
     made->call.as.tiles = memcpy(made->payload, tiles, sizeof *tiles);
     return dp__future_submit(made, pool, options, future);
 }

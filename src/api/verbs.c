@@ -41,10 +41,9 @@ int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 int dp__submit_call(dp_pool *pool, const dp__call *call, const dp_options *options,
                     dp_future **future)
 {
-    dp_future *made = dp__future_create(pool, 0);
+    dp_future *made = dp__future_create(pool, call, 0);
     if (!made)
         return DP_ENOMEM;
-    made->call = *call;
     return dp__future_submit(made, pool, options, future);
 }
 
@@ -148,11 +147,10 @@ int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *colum
         code = make_starmap(&call, f, columns, ncolumns, out, out_size, n, options);
     if (code)
         return code;
-    dp_future *made = dp__future_create(pool, ncolumns * sizeof *columns);
+    dp_future *made = dp__future_create(pool, &call, ncolumns * sizeof *columns);
     if (!made)
         return DP_ENOMEM;
     memcpy(made->payload, columns, ncolumns * sizeof *columns);
-    made->call = call;
     made->call.as.starmap.columns = (const dp_column *)(void *)made->payload;
     return dp__future_submit(made, pool, options, future);
 }
@@ -191,10 +189,9 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
         return code;
     size_t kept = result ? 0 : result_size;
     size_t offset = (arg_size + ALIGN - 1) / ALIGN * ALIGN;
-    dp_future *made = dp__future_create(pool, offset + kept);
+    dp_future *made = dp__future_create(pool, &call, offset + kept);
     if (!made)
         return DP_ENOMEM;
-    made->call = call;
     if (arg_size > 0) {
         memcpy(made->payload, arg, arg_size);
         made->call.as.map.in = made->payload;
@@ -313,10 +310,9 @@ int dp_pool_reduce_async(dp_pool *pool, dp_fold_fn f, void *context, size_t firs
     /* The payload: what is folded, the identity, the result if it is kept, the accumulators. */
     size_t kept = result ? 0 : size;
     size_t room = sizeof fold + size + kept + dp__fold_prepare(&call, NULL);
-    dp_future *made = dp__future_create(pool, room);
+    dp_future *made = dp__future_create(pool, &call, room);
     if (!made)
         return DP_ENOMEM;
-    made->call = call;
     dp__fold *folded = made->call.as.fold = memcpy(made->payload, &fold, sizeof fold);
     char *behind = made->payload + sizeof fold;
     folded->identity = memcpy(behind, identity, size);

@@ -147,9 +147,12 @@ static uint64_t take_stale(dp__jobs *jobs, dp__job **list)
 
 void dp__inject_note_stale(dp__team *team)
 {
-    uint64_t stale = dp__fetch_add_relaxed(&team->stale, 1) + 1;
     uint64_t waiting =
         dp__load_relaxed(&team->brought_count) - dp__load_relaxed(&team->taken_count);
+    /* Mostly the queue is short, and then they need not even be counted. */
+    if (waiting < STALE_FEW)
+        return;
+    uint64_t stale = dp__fetch_add_relaxed(&team->stale, 1) + 1;
     if (stale < STALE_FEW || stale < waiting / 2)
         return;
     dp__job *list = NULL;
