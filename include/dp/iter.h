@@ -70,8 +70,8 @@ typedef struct dp_source {
  * results, or one item if that is larger. (The window is filled by whole tasks, so up to an item
  * less than a task of it stays unused. The serial engine always takes one item at a time.)
  * `context` is passed to f. `on_error` says what happens to a failed item, see dp_iter_next().
- * `priority` is that of each task. `error` and `deterministic` are ignored. dp_lane() is always 0
- * in f.
+ * `priority` is that of each task, and each needs a token of `limiter`. `error` and `deterministic`
+ * are ignored. dp_lane() is always 0 in f.
  *
  * `run_timeout` and `retries` are for each item, as in other verbs; an item that was too slow has
  * failed with the code #DP_ETIMEDOUT. With `seed` item i of the source has the stream of item i of
@@ -99,9 +99,10 @@ typedef struct dp_source {
  *         function, or an array that is needed but NULL, an unknown error policy or priority,
  *         a negative or NaN time limit, or dp_options::status, which has no place here;
  * #DP_EOVERFLOW when the array, or the results of a window, are larger than SIZE_MAX; #DP_ENOMEM;
- * #DP_ECLOSED; #DP_EFORKED. On an error the source has not been called. Cost: memory for the items
- * of a window, their results and some hundred bytes for each task in it, all kept and used again
- * until the end; for each task about as much time as dp_pool_apply_async().
+ * #DP_ECLOSED; #DP_EFORKED, also for a limiter of before the fork. On an error the source has not
+ * been called. Cost: memory for the items of a window, their results and some hundred bytes for
+ * each task in it, all kept and used again until the end; for each task about as much time as
+ * dp_pool_apply_async().
  */
 DP_API int dp_pool_imap(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t out_size,
                         const dp_options *options, dp_iter **iter);

@@ -17,13 +17,15 @@
  *    included; with dp_options::chunk, so many items one after the other;
  *  - each range of a loop, a loop in tiles and dp_pool_reduce(), which are cut into some eight
  *    ranges for each token unless `chunk` says otherwise;
+ *  - each task of dp_pool_imap(), whose items run one after the other;
  *  - the one function of dp_pool_apply() and dp_future_then();
  *  - a scan as a whole, which then runs on one thread.
  *
  * Who waits for a token:
  *  - An asynchronous call is accepted by its pool at once, but no worker has it before it has a
  *    token for its first item. It is pending meanwhile: it can be cancelled, also by
- *    dp_pool_cancel(); its deadline passes; dp_pool_join() and dp_pool_destroy() wait for it.
+ *    dp_pool_cancel(); its deadline passes; dp_pool_join() and dp_pool_destroy() wait for it. So is
+ *    each task of a lazy map.
  * Should an engine of the user's refuse it in the end, it fails with #DP_ETHREAD.
  *  - A thread in the middle of a call lends its place as in dp_blocking_begin(). At most as many
  *    threads of a call do so as there are tokens.
@@ -35,7 +37,8 @@
  * after each item a call with more items goes to the end of the line.
  *
  * Deadlocks: a synchronous call in a task that has a token of the same limiter returns
- * #DP_EDEADLOCK. So does a wait for a future that waits for the only token while the caller has it.
+ * #DP_EDEADLOCK. So does a wait for a future, or for a result of dp_iter_next(), that waits for the
+ * only token while the caller has it.
  * What nobody can see is a task that has a token and waits in other ways for one that needs
  * another: in a forked task that was stolen, through a lock of its own, for one of several futures,
  * for a call of the same limiter that has tokens of its own but whose thread runs this very task,

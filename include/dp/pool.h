@@ -188,7 +188,7 @@ typedef struct dp_options {
     dp_progress_fn progress; /**< Told how far the call has come. NULL: nobody. */
     void *progress_context;  /**< Passed to `progress`. */
     dp_limiter *limiter;     /**< Each item needs a token of it to run: see limiter.h. NULL: no
-                                  limit. Not for dp_pool_imap(). */
+                                  limit. */
 } dp_options;
 
 /** One array of dp_pool_starmap(). */

@@ -96,6 +96,7 @@ int dp__future_renew(dp_future *future, const dp__call *call)
         return 0;
     future->engine->release(future->engine_state);
     dp__config_release(future->call.batch.config);
+    dp__limited_free(future->call.limited);
     prepare(future, future->engine, future->engine_state, future->generation, call);
     return 1;
 }
@@ -112,26 +113,13 @@ int dp__future_begin_care(dp_future *future, const dp_options *options)
     return 0;
 }
 
-/* Submits a call that needs tokens. */
-static int submit_limited(dp_future *future, dp_pool *pool)
-{
-    int code = dp__limited_make(future, pool);
-    if (code)
-        return code;
-    dp__future_hold(future);
-    code = dp__limited_enter(future);
-    if (code == 0)
-        dp__limiter_grant(future->call.limiter, 1);
-    return code;
-}
-
 int dp__future_submit(dp_future *future, dp_pool *pool, const dp_options *options, dp_future **out)
 {
     dp__call *call = &future->call;
     int code = dp__future_begin_care(future, options);
     dp__call_clear_status(call);
     if (code == 0)
-        code = call->limiter ? submit_limited(future, pool)
+        code = call->limiter ? dp__limited_submit(future, pool)
                              : future->engine->submit(future->engine_state, &future->job);
     if (code == 0) {
         *out = future;

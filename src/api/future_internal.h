@@ -82,8 +82,8 @@ dp_future *dp__future_create(dp_pool *pool, const dp__call *call, size_t payload
 /* Frees a future that no engine has accepted. NULL is none. */
 void dp__future_discard(dp_future *future);
 
-/* Makes of a finished future one for another call on its pool, as if it had just been created. 1, or
-   0 if somebody else still has a reference. */
+/* Makes of a finished future one for another call on its pool, as if it had just been created. 1,
+   or 0 if somebody else still has a reference. */
 int dp__future_renew(dp_future *future, const dp__call *call);
 
 /* Puts the call inside the future under the care that the options ask for. 0 or DP_ENOMEM. */

@@ -41,12 +41,17 @@ static dp__chunk *most_wanted(const dp_iter *it)
     return c ? c : it->line.first;
 }
 
-/* Runs the chunk if that may be. 0, also if there was nothing to do, or DP_EDEADLOCK. */
+/* Runs the chunk, or what it waits for, if that may be. 0, also if there was nothing to do, or
+   DP_EDEADLOCK. */
 static int help(dp_iter *it, const dp__chunk *wanted, int64_t deadline)
 {
     dp__job *job = &wanted->future->job;
     if (dp__job_finished(job))
         return 0;
+    if (dp__future_is_held(wanted->future)) {
+        int code = dp__then_advance(wanted->future, deadline);
+        return code < 0 ? code : 0;
+    }
     /* Any chunk will do when it is unordered, so a running one is no reason to stay with it. */
     if (!it->ordered && !dp__job_is_pending(job))
         deadline = 0;
@@ -269,7 +274,7 @@ static int stop(dp_iter *it)
     const dp__engine *engine = it->pool->engine;
     /* A wait without any time only tells whether it would be one for the caller itself. */
     for (size_t i = 0; i < it->nchunks; i++)
-        if (is_under_way(&it->chunks[i]) &&
+        if (is_under_way(&it->chunks[i]) && !dp__future_is_held(it->chunks[i].future) &&
             engine->help(it->pool->state, &it->chunks[i].future->job, 0) == DP_EDEADLOCK)
             return DP_EDEADLOCK;
     dp__store_relaxed(&it->limit, 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "iter_internal.h"
+#include "limiter_internal.h"
 #include "platform/clock.h"
 #include "verb.h"
 
@@ -157,6 +158,7 @@ static int prepare(dp_iter *it, dp__chunk *c)
     dp__call_begin(&call, dp__iter_run, dp__iter_run_item, 1, (const void *)(uintptr_t)it->f);
     call.batch.priority = it->priority;
     call.batch.config = it->config;
+    call.limiter = it->limiter;
     call.items = 1;
     call.context = c;
     call.error.item = DP_NO_ITEM;
@@ -193,8 +195,13 @@ static int submit(dp_iter *it, dp__chunk *c)
     /* Accepted first: the job may be done before submit() returns. */
     c->is_accepted = 1;
     c->filler = &dp__here;
-    code = it->pool->engine->submit(it->pool->state, &c->future->job);
+    code = it->limiter ? dp__limited_submit(c->future, it->pool)
+                       : it->pool->engine->submit(it->pool->state, &c->future->job);
     if (code) {
+        if (it->limiter) {
+            dp__future_discard(c->future);
+            c->future = NULL;
+        }
         c->is_accepted = 0;
         dp__lock_acquire(&it->lock);
         dp__line_detach(&it->line, c);

@@ -26,6 +26,9 @@
  * each chunk's call. Its deadline ends the iteration like a pool that drops items: chunks in line
  * are left unrun, and the first item that was left out is the end.
  *
+ * Under a limiter each chunk is a call that needs one token, and the items of a chunk run one after
+ * the other.
+ *
  * A chunk is done when the callback of its future has run. That callback is the last thing that
  * looks at the iterator, so one that nobody waits for, being cancelled, can be freed although its
  * job is still in the queue of the engine.
@@ -85,6 +88,7 @@ struct dp_iter {
     dp__config *config; /* A reference to what was in force when it was made, or NULL. */
     dp_error_policy on_error;
     dp_priority priority;
+    dp_limiter *limiter; /* A reference, or NULL. */
     int ordered;
     dp__care *care; /* NULL, or what stands behind it. */
     dp__care own_care;

@@ -4,6 +4,7 @@
 
 #include "config.h"
 #include "iter_internal.h"
+#include "limiter_internal.h"
 
 /* Lazy maps: how they are made and what they are made of. What they do is in iter.c. */
 
@@ -104,6 +105,7 @@ void dp__iter_free(dp_iter *it)
     if (it->pool)
         dp__pool_release(it->pool);
     dp__config_release(it->config);
+    dp__limiter_release(it->limiter);
     free(it->chunks);
     free(it->memory);
     free(it);
@@ -118,8 +120,10 @@ static int check(dp_map_fn f, const dp_source *source, size_t out_size, const dp
     if ((unsigned)options->on_error > DP_ERRORS_COLLECT || options->status ||
         options->priority < DP_PRIORITY_LOW || options->priority > DP_PRIORITY_HIGH)
         return DP_EINVAL;
-    if (dp__care_wanted(options, 1) < 0 || options->limiter)
+    if (dp__care_wanted(options, 1) < 0)
         return DP_EINVAL;
+    if (options->limiter && options->limiter->generation != dp__fork_generation())
+        return DP_EFORKED;
     if (source->item_size > SIZE_MAX - ALIGN || out_size > SIZE_MAX - ALIGN ||
         (!source->next && overflows(source->n, source->item_size)))
         return DP_EOVERFLOW;
@@ -154,6 +158,8 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
     made->config = dp__config_retain(dp__config_here());
     made->on_error = options->on_error;
     made->priority = options->priority;
+    if (options->limiter)
+        made->limiter = dp__limiter_retain(options->limiter);
     made->ordered = ordered;
     made->out_size = out_size;
     if (source->next)

@@ -136,9 +136,8 @@ static void begin(dp__limited *limited, dp__call *call, const dp_pool *pool)
     size_t n = call->batch.n;
     size_t turns = smaller(limiter->tokens, pool->engine->lanes(pool->state));
     memset(limited, 0, sizeof *limited);
-    dp__fetch_add_relaxed(&limiter->references, 1);
     limited->call = call;
-    limited->limiter = limiter;
+    limited->limiter = dp__limiter_retain(limiter);
     limited->step = call->batch.chunk;
     if (limited->step == 0)
         limited->step = call->item || n == 0 ? 1 : (n - 1) / (turns * RANGES) + 1;
@@ -241,6 +240,18 @@ int dp__limited_enter(dp_future *future)
     dp__lock_release(&pool->held_lock);
     if (code == 0)
         dp__limiter_stand(limited->limiter, &limited->waiter, 0);
+    return code;
+}
+
+int dp__limited_submit(dp_future *future, dp_pool *pool)
+{
+    int code = dp__limited_make(future, pool);
+    if (code)
+        return code;
+    dp__future_hold(future);
+    code = dp__limited_enter(future);
+    if (code == 0)
+        dp__limiter_grant(future->call.limiter, 1);
     return code;
 }
 

@@ -48,17 +48,22 @@ int dp_limiter_create(dp_limiter **limiter, uint32_t tokens)
     return 0;
 }
 
+dp_limiter *dp__limiter_retain(dp_limiter *limiter)
+{
+    dp__fetch_add_relaxed(&limiter->references, 1);
+    return limiter;
+}
+
 void dp__limiter_release(dp_limiter *limiter)
 {
     /* Acquire and release: the one who frees sees the last writes of all who released. */
-    if (dp__fetch_sub_acq_rel(&limiter->references, 1) == 1)
+    if (limiter && dp__fetch_sub_acq_rel(&limiter->references, 1) == 1)
         free(limiter);
 }
 
 void dp_limiter_destroy(dp_limiter *limiter)
 {
-    if (limiter)
-        dp__limiter_release(limiter);
+    dp__limiter_release(limiter);
 }
 
 /* In a forked child nobody will give anything back, and the lock may be held by a thread that

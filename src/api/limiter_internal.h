@@ -77,7 +77,8 @@ struct dp__limited {
 
 /* ---- limiter.c ---- */
 
-void dp__limiter_release(dp_limiter *limiter);
+dp_limiter *dp__limiter_retain(dp_limiter *limiter);
+void dp__limiter_release(dp_limiter *limiter); /* NULL is none. */
 
 /* Whether the calling thread runs an item that has a token. */
 int dp__limiter_is_held_here(const dp_limiter *limiter);
@@ -127,6 +128,10 @@ void dp__limited_free(dp__limited *limited);
 /* Has the pool accept the held future and puts it in line, which takes over the queue's reference.
    0, or a code of the engine. dp__limiter_grant() must follow. */
 int dp__limited_enter(dp_future *future);
+
+/* All of that, for a future whose time has come: in place of dp__engine::submit(). After a failure
+   the future can only be discarded. */
+int dp__limited_submit(dp_future *future, dp_pool *pool);
 
 /* A future in the line has been granted: submits it. Takes over a reference. */
 void dp__limited_start(dp_future *future);

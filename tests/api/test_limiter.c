@@ -9,63 +9,13 @@
 #include <unistd.h>
 
 #include "support/fixture.h"
-
-static dp_limiter *new_limiter(uint32_t tokens)
-{
-    dp_limiter *limiter;
-    EXPECT(0, dp_limiter_create(&limiter, tokens));
-    return limiter;
-}
-
-static void expect_usage(dp_limiter *limiter, uint32_t taken, size_t waiting)
-{
-    uint32_t taken_now = 77;
-    size_t waiting_now = 77;
-    EXPECT(0, dp_limiter_usage(limiter, &taken_now, &waiting_now));
-    cr_assert_eq(taken_now, taken, "%u tokens are taken", taken_now);
-    cr_assert_eq(waiting_now, waiting, "%zu wait", waiting_now);
-}
+#include "support/limiter.h"
 
 static int count(void *out, const void *in, void *context)
 {
     (void)out, (void)in;
     counter_add(context, 1);
     return 0;
-}
-
-/* Has a token, on any engine, until the gate is opened: its task runs on a thread pool. */
-typedef struct holder {
-    counter entered, gate;
-    dp_pool *pool;
-    dp_future *future;
-} holder;
-
-static int hold_until_open(void *out, const void *in, void *context)
-{
-    holder *h = context;
-    (void)out, (void)in;
-    counter_add(&h->entered, 1);
-    counter_wait(&h->gate, 1);
-    return 0;
-}
-
-static void hold(holder *h, dp_limiter *limiter)
-{
-    dp_pool_options one = {.workers = 1};
-    dp_options options = {.context = h, .limiter = limiter};
-    *h = (holder){.entered = COUNTER_INIT, .gate = COUNTER_INIT};
-    EXPECT(0, dp_pool_create(&h->pool, &one));
-    EXPECT(0,
-           dp_pool_apply_async(h->pool, hold_until_open, NULL, 0, NULL, 0, &options, &h->future));
-    counter_wait(&h->entered, 1);
-}
-
-static void let_go(holder *h)
-{
-    counter_add(&h->gate, 1);
-    EXPECT(0, dp_future_wait(h->future, PATIENCE));
-    dp_future_release(h->future);
-    end_pool(h->pool);
 }
 
 static dp_future *start_limited(dp_pool *pool, dp_map_fn f, void *context, dp_limiter *limiter)
@@ -86,9 +36,6 @@ static void expect_end(dp_future *future, dp_future_state state)
 DP_TEST(limiter, refuses_bad_arguments)
 {
     dp_limiter *limiter = (dp_limiter *)(uintptr_t)64;
-    dp_pool *pool = new_pool(1);
-    dp_source source = {.n = 0};
-    dp_iter *iter;
     EXPECT(DP_EINVAL, dp_limiter_create(NULL, 1));
     EXPECT(DP_EINVAL, dp_limiter_create(&limiter, 0));
     cr_assert_null(limiter);
@@ -97,10 +44,7 @@ DP_TEST(limiter, refuses_bad_arguments)
     limiter = new_limiter(UINT32_MAX);
     EXPECT(0, dp_limiter_usage(limiter, NULL, NULL));
     expect_usage(limiter, 0, 0);
-    dp_options options = {.limiter = limiter};
-    EXPECT(DP_EINVAL, dp_pool_imap(pool, count, &source, 0, &options, &iter));
     dp_limiter_destroy(limiter);
-    end_pool(pool);
 }
 
 /* ---- At most so many ---- */

@@ -340,6 +340,18 @@ static void imap_with_wishes(void)
                .deadline = 60, .run_timeout = 60, .retries = 1, .seed = 1, .progress = note_last});
 }
 
+static void imap_limited(void)
+{
+    dp_limiter *limiter;
+    CHECK_EQUAL(dp_limiter_create(&limiter, 1), 0);
+    lazily(1, &(dp_options){.limiter = limiter});
+    lazily(0, &(dp_options){.limiter = limiter});
+    uint32_t taken = 7;
+    CHECK_EQUAL(dp_limiter_usage(limiter, &taken, NULL), 0);
+    CHECK_EQUAL(taken, 0);
+    dp_limiter_destroy(limiter);
+}
+
 const scenario verb_scenarios[] = {
     {"map", map, NULL},
     {"apply_async", apply_async, NULL},
@@ -357,5 +369,6 @@ const scenario verb_scenarios[] = {
     {"imap", imap, NULL},
     {"imap_unordered", imap_unordered, NULL},
     {"imap_with_wishes", imap_with_wishes, NULL},
+    {"imap_limited", imap_limited, NULL},
     {NULL, NULL, NULL},
 };

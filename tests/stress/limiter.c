@@ -82,6 +82,22 @@ static void count_call(dp_future *future, void *context)
 
 /* ---- Calls ---- */
 
+/* A lazy map, which is mostly taken to its end. */
+static int iterate(dp_pool *pool, const dp_options *options, uint64_t *random)
+{
+    const dp_source source = {.n = ITEMS};
+    uint64_t wanted = stress_below(random, 4) ? ITEMS + 1 : stress_below(random, ITEMS);
+    dp_iter *iter;
+    int code = dp_pool_imap(pool, work, &source, 0, options, &iter);
+    if (code)
+        return code;
+    while (wanted > 0 && ((code = dp_iter_next(iter, STRESS_DEADLINE, NULL, NULL)) == 0))
+        wanted--;
+    CHECK_EQUAL(dp_iter_destroy(iter), 0);
+    /* Some of it may have run before the pool was closed, unlike in other calls. */
+    return code == DP_EFINISHED ? 0 : code == 0 || code == DP_ECLOSED ? DP_ECANCELLED : code;
+}
+
 static void begin(call *c, call *before, uint64_t *random)
 {
     dp_pool *pool = c->scene->pools[stress_below(random, POOLS)];
@@ -91,7 +107,7 @@ static void begin(call *c, call *before, uint64_t *random)
                           .on_error = stress_below(random, 2) ? DP_ERRORS_STOP : DP_ERRORS_FINISH};
     if (stress_below(random, 20) == 0)
         options.deadline = 1e-4;
-    switch (stress_below(random, 5)) {
+    switch (stress_below(random, 6)) {
     case 0:
         c->items = 1;
         c->code = dp_pool_apply_async(pool, work, NULL, 0, NULL, 0, &options, &c->future);
@@ -104,6 +120,9 @@ static void begin(call *c, call *before, uint64_t *random)
         break;
     case 3:
         c->code = dp_pool_map(pool, work, NULL, 0, NULL, 0, ITEMS, &options);
+        break;
+    case 4:
+        c->code = iterate(pool, &options, random);
         break;
     default:
         c->items = 1;
