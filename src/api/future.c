@@ -25,6 +25,8 @@
 #define NAP_FIRST INT64_C(1000000)
 #define NAP_LAST  INT64_C(64000000)
 
+_Thread_local dp__handover dp__handing_over;
+
 static int is_final(uint32_t word)
 {
     return (word & STATE_MASK) >= DP_FUTURE_DONE;
@@ -198,10 +200,10 @@ void dp__job_finish(dp__job *job)
     dp_future_state state = code == 0               ? DP_FUTURE_DONE
                             : code == DP_ECANCELLED ? DP_FUTURE_CANCELLED
                                                     : DP_FUTURE_FAILED;
-    if (future->then && future->then->ended) {
-        /* We are inside submit(), called with that list; it takes over the queue's reference. */
+    if (future == dp__handing_over.future) {
+        dp__ended *ended = dp__handing_over.ended; /* It takes over the queue's reference. */
         set_final(future, state);
-        dp__ended_join(future, future->then->ended);
+        dp__ended_join(future, ended);
         return;
     }
     finish(future, state);

@@ -49,8 +49,16 @@ typedef struct dp__then {
     dp_error error;
     /* Not guarded: */
     dp_future *next_ended; /* In a dp__ended. */
-    dp__ended *ended;      /* Where it is put when it finishes inside submit(), or NULL. */
 } dp__then;
+
+/* The future that the calling thread is just submitting, because what it follows has finished. If
+   the engine runs it at once, on this thread, it joins that list when it finishes. */
+typedef struct dp__handover {
+    const dp_future *future;
+    dp__ended *ended;
+} dp__handover;
+
+extern _Thread_local dp__handover dp__handing_over;
 
 struct dp_future {
     _Atomic(uint32_t) references;

@@ -94,10 +94,11 @@ static int submit(dp_future *child, dp__ended *ended)
         return enter_line(child);
     if (!dp__future_unhold(child))
         return 0;
-    if (child->engine->runs_at_once)
-        child->then->ended = ended;
+    dp__handover outer = dp__handing_over;
+    dp__handing_over = (dp__handover){child, ended};
     dp_future_retain(child); /* For the queue. */
     int code = child->engine->submit_held(child->engine_state, &child->job);
+    dp__handing_over = outer;
     if (code)
         dp_future_release(child);
     return code;

@@ -88,6 +88,38 @@ DP_TEST(engine, that_runs_everything_at_once)
     EXPECT(0, dp_pool_destroy(pool));
 }
 
+/* ---- Chains ---- */
+
+static int count_step(void *o, const void *i, void *context)
+{
+    (void)i;
+    *(int *)o = ++*(int *)context;
+    return 0;
+}
+
+/* Everything in the chain is run by the thread that ends its first work, on a bounded stack. */
+DP_TEST(engine, that_runs_a_long_chain_at_once)
+{
+    enum { LENGTH = 100000 };
+    const dp_executor executor = {.spawn = at_once};
+    dp_pool *pool = pool_on(&executor), *other = new_pool(1);
+    counter entered = COUNTER_INIT, gate = COUNTER_INIT;
+    int steps = 0, result = 0;
+    dp_options counting = {.context = &steps};
+    dp_future *next, *last = occupy_worker(other, &(occupation){&entered, &gate});
+    for (int i = 0; i < LENGTH; i++) {
+        EXPECT(0, dp_future_then(last, pool, count_step, NULL, sizeof(int), &counting, &next));
+        dp_future_release(last);
+        last = next;
+    }
+    counter_add(&gate, 1);
+    EXPECT(0, dp_future_get(last, &result, sizeof result));
+    cr_assert_eq(result, LENGTH);
+    dp_future_release(last);
+    end_pool(other);
+    EXPECT(0, dp_pool_destroy(pool));
+}
+
 /* ---- Under a limiter ---- */
 
 static int wait_for_gate(void *o, const void *i, void *context)
