@@ -75,70 +75,70 @@ DP_TEST(iter_limiter, at_most_so_many_run_at_once)
     end_pool(pool);
 }
 
+/* A lazy map whose tasks all wait for the one token, which a task of another pool has. */
+typedef struct stage {
+    dp_pool *pool;
+    dp_limiter *limiter;
+    blocker holder;
+    counting count;
+    dp_iter *iter;
+} stage;
+
+static void set_stage(stage *s, const making *how, const size_t size[2], int items)
+{
+    *s = (stage){.pool = new_pool(2), .limiter = new_limiter(1), .count = {.end = items}};
+    block_under(&s->holder, s->limiter);
+    s->iter = start_iter(how, s->pool, add_one_and_count, &s->count, &s->count, s->limiter, size);
+    EXPECT(DP_ETIMEDOUT, dp_iter_next(s->iter, 0, NULL, NULL));
+    EXPECT(DP_ETIMEDOUT, dp_iter_next(s->iter, 1e-4, NULL, NULL));
+}
+
+static void clear_stage(stage *s, int ran)
+{
+    end_pool(s->pool);
+    cr_assert_eq(atomic_load(&s->count.ran), ran);
+    expect_usage(s->limiter, 0, 0);
+    dp_limiter_destroy(s->limiter);
+}
+
 DP_TEST(iter_limiter, waits_for_those_of_another_pool)
 {
-    holder h;
+    stage s;
     for (EACH(m, makings))
-        for (EACH(s, sizes)) {
-            counting count = {.end = N};
-            dp_pool *pool = new_pool(2);
-            dp_limiter *limiter = new_limiter(1);
-            hold(&h, limiter);
-            dp_iter *iter =
-                start_iter(&makings[m], pool, add_one_and_count, &count, &count, limiter, sizes[s]);
-            EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, 0, NULL, NULL));
-            EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, 1e-4, NULL, NULL));
-            cr_assert_eq(atomic_load(&count.ran), 0);
-            let_go(&h);
-            expect_all(&makings[m], iter);
-            cr_assert_eq(atomic_load(&count.ran), N);
-            end_pool(pool);
-            expect_usage(limiter, 0, 0);
-            dp_limiter_destroy(limiter);
+        for (EACH(i, sizes)) {
+            set_stage(&s, &makings[m], sizes[i], N);
+            cr_assert_eq(atomic_load(&s.count.ran), 0);
+            unblock(&s.holder);
+            expect_all(&makings[m], s.iter);
+            clear_stage(&s, N);
         }
 }
 
 DP_TEST(iter_limiter, what_waits_is_dropped_with_the_iterator)
 {
-    holder h;
+    stage s;
     for (EACH(m, makings))
-        for (EACH(s, sizes)) {
-            counting count = {.end = -1};
-            dp_pool *pool = new_pool(2);
-            dp_limiter *limiter = new_limiter(1);
-            hold(&h, limiter);
-            dp_iter *iter =
-                start_iter(&makings[m], pool, add_one_and_count, &count, &count, limiter, sizes[s]);
-            EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, 0, NULL, NULL));
-            EXPECT(0, dp_iter_destroy(iter));
-            expect_usage(limiter, 1, 0);
-            let_go(&h);
-            end_pool(pool);
-            cr_assert_eq(atomic_load(&count.ran), 0);
-            expect_usage(limiter, 0, 0);
-            dp_limiter_destroy(limiter);
+        for (EACH(i, sizes)) {
+            set_stage(&s, &makings[m], sizes[i], -1);
+            EXPECT(0, dp_iter_destroy(s.iter));
+            expect_usage(s.limiter, 1, 0);
+            unblock(&s.holder);
+            clear_stage(&s, 0);
         }
 }
 
 DP_TEST(iter_limiter, what_waits_is_cancelled_with_the_pool)
 {
-    holder h;
+    stage s;
     for (EACH(m, makings))
-        for (EACH(s, sizes)) {
-            counting count = {.end = -1};
-            dp_pool *pool = new_pool(2);
-            dp_limiter *limiter = new_limiter(1);
-            hold(&h, limiter);
-            dp_iter *iter =
-                start_iter(&makings[m], pool, add_one_and_count, &count, &count, limiter, sizes[s]);
-            EXPECT(DP_ETIMEDOUT, dp_iter_next(iter, 0, NULL, NULL));
-            EXPECT(0, dp_pool_cancel(pool));
-            EXPECT(DP_ECANCELLED, dp_iter_next(iter, PATIENCE, NULL, NULL));
-            expect_usage(limiter, 1, 0);
-            let_go(&h);
-            EXPECT(0, dp_iter_destroy(iter));
-            end_pool(pool);
-            dp_limiter_destroy(limiter);
+        for (EACH(i, sizes)) {
+            set_stage(&s, &makings[m], sizes[i], -1);
+            EXPECT(0, dp_pool_cancel(s.pool));
+            EXPECT(DP_ECANCELLED, dp_iter_next(s.iter, PATIENCE, NULL, NULL));
+            expect_usage(s.limiter, 1, 0);
+            unblock(&s.holder);
+            EXPECT(0, dp_iter_destroy(s.iter));
+            clear_stage(&s, 0);
         }
 }
 

@@ -286,8 +286,8 @@ DP_TEST(limiter, tokens_are_given_in_order)
     dp_limiter *limiter = new_limiter(1);
     record r = {.next = 0};
     dp_future *futures[MANY];
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     for (int i = 0; i < MANY; i++) {
         dp_options options = {.context = &r,
                               .limiter = limiter,
@@ -298,7 +298,7 @@ DP_TEST(limiter, tokens_are_given_in_order)
         EXPECT(DP_ETIMEDOUT, dp_future_wait(futures[i], 0));
         expect_usage(limiter, 1, (size_t)i + 1);
     }
-    let_go(&h);
+    unblock(&h);
     for (int i = 0; i < MANY; i++)
         expect_end(futures[i], DP_FUTURE_DONE);
     for (int i = 0; i < MANY; i++)
@@ -316,11 +316,11 @@ DP_TEST(limiter, the_line_may_be_long)
     dp_limiter *limiter = new_limiter(1);
     counter runs = COUNTER_INIT;
     dp_future **futures = calloc(MANY, sizeof(*futures));
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     for (int i = 0; i < MANY; i++)
         futures[i] = start_limited(pool, count, &runs, limiter);
-    let_go(&h);
+    unblock(&h);
     for (int i = 0; i < MANY; i++)
         expect_end(futures[i], DP_FUTURE_DONE);
     cr_assert_eq(counter_get(&runs), MANY);
@@ -336,8 +336,8 @@ DP_TEST(limiter, a_chain_under_a_limiter_may_be_long)
     dp_limiter *limiter = new_limiter(1);
     counter runs = COUNTER_INIT;
     dp_options options = {.context = &runs, .limiter = limiter};
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     dp_future *last = start_limited(pool, count, &runs, limiter), *next;
     for (int i = 1; i < LENGTH; i++) {
         EXPECT(0, dp_future_then(last, pool, count, NULL, 0, &options, &next));
@@ -345,7 +345,7 @@ DP_TEST(limiter, a_chain_under_a_limiter_may_be_long)
         last = next;
     }
     expect_usage(limiter, 1, 1);
-    let_go(&h);
+    unblock(&h);
     EXPECT(0, dp_future_get(last, NULL, 0));
     cr_assert_eq(counter_get(&runs), LENGTH);
     dp_future_release(last);
@@ -360,8 +360,8 @@ DP_TEST(limiter, what_waits_can_be_cancelled)
     counter runs = COUNTER_INIT;
     dp_future *futures[4];
     dp_error error;
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     for (EACH(i, futures))
         futures[i] = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_future_cancel(futures[1]));
@@ -370,7 +370,7 @@ DP_TEST(limiter, what_waits_can_be_cancelled)
     expect_usage(limiter, 1, 2);
     EXPECT(0, dp_future_error(futures[1], &error));
     EXPECT(DP_ECANCELLED, error.code);
-    let_go(&h);
+    unblock(&h);
     for (size_t i = 0; i < 4; i++)
         expect_end(futures[i], i % 2 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
     cr_assert_eq(counter_get(&runs), 2);
@@ -451,8 +451,8 @@ DP_TEST(limiter, the_deadline_passes_while_a_call_waits)
     dp_options options = {.context = &runs, .limiter = limiter, .deadline = 0.02, .status = status};
     dp_error error;
     dp_future *future;
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     EXPECT(DP_ETIMEDOUT, dp_pool_map(pool, count, NULL, 0, NULL, 0, 3, &options));
     for (EACH(i, status))
         EXPECT(DP_ECANCELLED, status[i]);
@@ -463,7 +463,7 @@ DP_TEST(limiter, the_deadline_passes_while_a_call_waits)
     dp_future_release(future);
     expect_usage(limiter, 1, 0);
     cr_assert_eq(counter_get(&runs), 0);
-    let_go(&h);
+    unblock(&h);
     dp_limiter_destroy(limiter);
     end_pool(pool);
 }
@@ -515,15 +515,15 @@ DP_TEST(limiter, a_running_call_can_be_cancelled)
     cancelled_call c = {COUNTER_INIT, COUNTER_INIT};
     dp_options options = {.context = &c, .limiter = limiter};
     dp_future *future;
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     EXPECT(0, dp_pool_map_async(pool, enter_and_wait, NULL, 0, NULL, 0, 10, &options, &future));
     counter_wait(&c.entered, 1);
     EXPECT(DP_EBUSY, dp_future_cancel(future));
     counter_add(&c.gate, 1);
     expect_end(future, DP_FUTURE_CANCELLED);
     cr_assert_eq(counter_get(&c.entered), 1);
-    let_go(&h);
+    unblock(&h);
     dp_limiter_destroy(limiter);
     end_pool(pool);
 }
@@ -550,8 +550,8 @@ DP_TEST(limiter, a_call_that_waits_ends_with_the_one_around_it)
     if (is_serial())
         return;
     inside i = {new_pool(1), new_limiter(1), COUNTER_INIT, COUNTER_INIT, 0};
-    holder h;
-    hold(&h, i.limiter);
+    blocker h;
+    block_under(&h, i.limiter);
     dp_future *future = start_limited(i.pool, wait_inside, &i, NULL);
     counter_wait(&i.entered, 1);
     EXPECT(DP_EBUSY, dp_future_cancel(future));
@@ -559,7 +559,7 @@ DP_TEST(limiter, a_call_that_waits_ends_with_the_one_around_it)
     EXPECT(DP_ECANCELLED, i.code);
     cr_assert_eq(counter_get(&i.runs), 0);
     expect_usage(i.limiter, 1, 0);
-    let_go(&h);
+    unblock(&h);
     dp_limiter_destroy(i.limiter);
     end_pool(i.pool);
 }
@@ -573,8 +573,8 @@ DP_TEST(limiter, a_closed_pool_does_what_it_has_accepted)
     counter runs = COUNTER_INIT;
     dp_options options = {.context = &runs, .limiter = limiter};
     dp_future *futures[4], *late;
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     for (EACH(i, futures))
         futures[i] = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_pool_close(pool));
@@ -584,7 +584,7 @@ DP_TEST(limiter, a_closed_pool_does_what_it_has_accepted)
     EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0));
     EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0.01));
     EXPECT(0, dp_future_cancel(futures[3]));
-    let_go(&h);
+    unblock(&h);
     EXPECT(0, dp_pool_join(pool, PATIENCE));
     cr_assert_eq(counter_get(&runs), 3);
     for (size_t i = 0; i < 4; i++)
@@ -595,7 +595,7 @@ DP_TEST(limiter, a_closed_pool_does_what_it_has_accepted)
 
 typedef struct ending {
     dp_pool *pool;
-    holder h;
+    blocker h;
 } ending;
 
 static void destroy_or_let_go(int index, void *context)
@@ -614,14 +614,14 @@ DP_TEST(limiter, destroying_a_pool_waits_for_what_waits)
         dp_limiter *limiter = new_limiter(1);
         counter runs = COUNTER_INIT;
         dp_future *futures[4];
-        hold(&e.h, limiter);
+        block_under(&e.h, limiter);
         for (EACH(i, futures))
             futures[i] = start_limited(e.pool, count, &runs, limiter);
         run_threads(2, destroy_or_let_go, &e);
         cr_assert_eq(counter_get(&runs), 4);
         for (EACH(i, futures))
             expect_end(futures[i], DP_FUTURE_DONE);
-        let_go(&e.h);
+        unblock(&e.h);
         dp_limiter_destroy(limiter);
     }
 }
@@ -631,15 +631,15 @@ DP_TEST(limiter, closing_and_cancelling_what_waits_ends_the_pool)
     dp_pool *pool = new_pool(2);
     dp_limiter *limiter = new_limiter(1);
     counter runs = COUNTER_INIT;
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     dp_future *future = start_limited(pool, count, &runs, limiter);
     EXPECT(0, dp_pool_close(pool));
     EXPECT(0, dp_future_cancel(future));
     EXPECT(0, dp_pool_join(pool, PATIENCE));
     expect_end(future, DP_FUTURE_CANCELLED);
     end_pool(pool);
-    let_go(&h);
+    unblock(&h);
     dp_limiter_destroy(limiter);
 }
 
@@ -649,8 +649,8 @@ DP_TEST(limiter, cancelling_and_terminating_a_pool_reach_what_waits)
     dp_limiter *limiter = new_limiter(1);
     counter runs = COUNTER_INIT;
     dp_future *first[3], *second[3];
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     dp_future *elsewhere = start_limited(other, count, &runs, limiter);
     for (EACH(i, first))
         first[i] = start_limited(pool, count, &runs, limiter);
@@ -664,7 +664,7 @@ DP_TEST(limiter, cancelling_and_terminating_a_pool_reach_what_waits)
         expect_end(second[i], DP_FUTURE_CANCELLED);
     end_pool(pool);
     expect_usage(limiter, 1, 1);
-    let_go(&h);
+    unblock(&h);
     expect_end(elsewhere, DP_FUTURE_DONE);
     cr_assert_eq(counter_get(&runs), 1);
     dp_limiter_destroy(limiter);
@@ -678,12 +678,12 @@ DP_TEST(limiter, may_be_destroyed_while_in_use)
     crowd c = {.failing = 0};
     dp_options options = {.context = &c, .limiter = limiter};
     dp_future *futures[3];
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     for (EACH(i, futures))
         EXPECT(0, dp_pool_map_async(pool, pass_item, NULL, 0, NULL, 0, 10, &options, &futures[i]));
     dp_limiter_destroy(limiter);
-    let_go(&h);
+    unblock(&h);
     for (EACH(i, futures))
         expect_end(futures[i], DP_FUTURE_DONE);
     cr_assert_eq(c.runs, 30);
@@ -759,11 +759,11 @@ static void call_in_callback(dp_future *future, void *context)
 DP_TEST(limiter, a_callback_has_no_token)
 {
     nest n = {.pool = new_pool(1), .runs = COUNTER_INIT, .limiter = new_limiter(1)};
-    holder h;
-    hold(&h, n.limiter);
+    blocker h;
+    block_under(&h, n.limiter);
     dp_future *future = start_limited(n.pool, count, &n.runs, n.limiter);
     EXPECT(0, dp_future_on_done(future, call_in_callback, &n));
-    let_go(&h);
+    unblock(&h);
     counter_wait(&n.runs, 12);
     EXPECT(0, n.codes[0]);
     expect_end(future, DP_FUTURE_DONE);
@@ -815,15 +815,15 @@ DP_TEST(limiter, what_follows_waits_for_its_token_when_it_is_due)
     dp_options options = {.context = &runs, .limiter = limiter};
     dp_future *first = start_limited(pool, count, &runs, NULL), *next[3];
     EXPECT(0, dp_future_wait(first, PATIENCE));
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     for (EACH(i, next))
         EXPECT(0, dp_future_then(first, pool, count, NULL, 0, &options, &next[i]));
     expect_usage(limiter, 1, 3);
     EXPECT(0, dp_future_cancel(next[1]));
     EXPECT(0, dp_pool_close(pool));
     expect_usage(limiter, 1, 2);
-    let_go(&h);
+    unblock(&h);
     for (size_t i = 0; i < 3; i++)
         expect_end(next[i], i == 1 ? DP_FUTURE_CANCELLED : DP_FUTURE_DONE);
     cr_assert_eq(counter_get(&runs), 3);
@@ -868,8 +868,8 @@ DP_TEST(limiter, belongs_to_the_process_that_made_it)
     dp_limiter *limiter = new_limiter(1);
     counter runs = COUNTER_INIT;
     int status;
-    holder h;
-    hold(&h, limiter);
+    blocker h;
+    block_under(&h, limiter);
     dp_future *held = start_limited(pool, count, &runs, limiter);
     pid_t child = fork();
     if (child == 0)
@@ -877,7 +877,7 @@ DP_TEST(limiter, belongs_to_the_process_that_made_it)
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status));
     cr_assert_eq(WEXITSTATUS(status), 0, "step %d", WEXITSTATUS(status));
-    let_go(&h);
+    unblock(&h);
     expect_end(held, DP_FUTURE_DONE);
     dp_limiter_destroy(limiter);
     end_pool(pool);

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "support/blocker.h"
 #include "support/fixture.h"
 
 static int add_one(void *out, const void *in, void *context)
@@ -35,32 +36,6 @@ static dp_future *then(dp_future *future, dp_pool *pool, dp_map_fn f, void *cont
     dp_future *next;
     EXPECT(0, dp_future_then(future, pool, f, NULL, sizeof(int), &options, &next));
     return next;
-}
-
-/* A future that is unfinished until the gate is opened, on any engine: the serial one gets a job of
-   a thread pool to follow. */
-typedef struct blocker {
-    counter entered, gate;
-    occupation how;
-    dp_pool *pool;
-    dp_future *future;
-} blocker;
-
-static void block(blocker *b)
-{
-    dp_pool_options one = {.workers = 1};
-    *b = (blocker){.entered = COUNTER_INIT, .gate = COUNTER_INIT};
-    b->how = (occupation){&b->entered, &b->gate};
-    EXPECT(0, dp_pool_create(&b->pool, &one));
-    b->future = occupy_worker(b->pool, &b->how);
-}
-
-static void unblock(blocker *b)
-{
-    counter_add(&b->gate, 1);
-    EXPECT(0, dp_future_wait(b->future, PATIENCE));
-    dp_future_release(b->future);
-    end_pool(b->pool);
 }
 
 DP_TEST(then, hands_on_the_result)

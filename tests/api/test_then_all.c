@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "support/blocker.h"
 #include "support/fixture.h"
 #include "support/jobs.h"
 
@@ -121,31 +122,6 @@ DP_TEST(then_all, runs_a_graph_on_one_worker)
 }
 
 /* ---- Without a function ---- */
-
-/* Work that is unfinished until its gate is opened, on a pool of threads of its own. */
-typedef struct blocker {
-    counter entered, gate;
-    occupation how;
-    dp_pool *pool;
-    dp_future *future;
-} blocker;
-
-static void block(blocker *b)
-{
-    *b = (blocker){.entered = COUNTER_INIT, .gate = COUNTER_INIT};
-    b->how = (occupation){&b->entered, &b->gate};
-    EXPECT(0,
-           dp_pool_create(&b->pool, &(dp_pool_options){.engine = DP_ENGINE_THREADS, .workers = 1}));
-    b->future = occupy_worker(b->pool, &b->how);
-}
-
-static void unblock(blocker *b)
-{
-    counter_add(&b->gate, 1);
-    EXPECT(0, dp_future_wait(b->future, PATIENCE));
-    dp_future_release(b->future);
-    end_pool(b->pool);
-}
 
 DP_TEST(then_all, without_a_function_it_is_done_when_all_are)
 {
