@@ -5,6 +5,7 @@
  * state that the child shares: it answers with its exit status.
  */
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ static int in_child(int (*body)(void *context), void *context)
         alarm((unsigned)PATIENCE);
         _exit(body(context));
     }
-    if (child < 0 || waitpid(child, &status, 0) != child)
+    if (child < 0 || TEMP_FAILURE_RETRY(waitpid(child, &status, 0)) != child)
         return 999;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
 }
@@ -179,7 +180,7 @@ DP_TEST(fork, run_on_the_parents_pool_ends_with_a_message)
     cr_assert_eq(pipe(q.pipe), 0);
     cr_assert_eq(in_child(run_and_die, &q), 1000 + SIGABRT);
     close(q.pipe[1]);
-    cr_assert_gt(read(q.pipe[0], text, sizeof text - 1), 0);
+    cr_assert_gt(TEMP_FAILURE_RETRY(read(q.pipe[0], text, sizeof text - 1)), 0);
     close(q.pipe[0]);
     cr_assert(strncmp(text, "dp: ", 4) == 0 && strstr(text, "DP_RUN"), "%s", text);
     end_pool(q.pool);

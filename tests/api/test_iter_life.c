@@ -3,6 +3,7 @@
 /* Lazy maps: dropped half way, used at the wrong place or by several threads, outliving their
    pools. Waiting for results is in test_iter_wait.c. */
 
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -483,7 +484,7 @@ DP_TEST(iter_life, a_forked_child_can_only_destroy_it)
                 _exit(1);
             _exit(dp_iter_destroy(iter) ? 2 : dp_pool_destroy(pool) ? 3 : 0);
         }
-        cr_assert_eq(waitpid(child, &status, 0), child);
+        cr_assert_eq(TEMP_FAILURE_RETRY(waitpid(child, &status, 0)), child);
         cr_assert_eq(status, 0, "%x", (unsigned)status);
         for (int i = 1; i < 20; i++)
             EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));

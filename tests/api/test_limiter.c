@@ -2,6 +2,7 @@
 
 /* dp_limiter: at most so many tasks of a class at once. */
 
+#include <errno.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -874,7 +875,7 @@ DP_TEST(limiter, belongs_to_the_process_that_made_it)
     pid_t child = fork();
     if (child == 0)
         _exit(use_in_child(limiter, held));
-    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(TEMP_FAILURE_RETRY(waitpid(child, &status, 0)), child);
     cr_assert(WIFEXITED(status));
     cr_assert_eq(WEXITSTATUS(status), 0, "step %d", WEXITSTATUS(status));
     unblock(&h);

@@ -7,6 +7,7 @@
 #include "../stress/stress.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <sys/wait.h>
 
 /* The leak checker guesses where the thread-local variables of a library lie that was loaded late,
@@ -66,7 +67,7 @@ static void fork_once(void)
     pid_t pid = fork();
     if (pid == 0)
         _exit(0);
-    CHECK_EQUAL(waitpid(pid, &status, 0), pid);
+    CHECK_EQUAL(TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)), pid);
     CHECK_EQUAL(status, 0);
 }
 

@@ -8,6 +8,7 @@
 #include "../stress/stress.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <semaphore.h>
 
 static sem_t joined;
@@ -57,7 +58,7 @@ int main(void)
     struct timespec limit;
     CHECK_EQUAL(clock_gettime(CLOCK_REALTIME, &limit), 0);
     limit.tv_sec += (time_t)STRESS_DEADLINE;
-    CHECK_EQUAL(sem_timedwait(&joined, &limit), 0);
+    CHECK_EQUAL(TEMP_FAILURE_RETRY(sem_timedwait(&joined, &limit)), 0);
     for (int i = 0; i < 2; i++) {
         CHECK_EQUAL(dp_future_wait(futures[i], 0), 0);
         dp_future_release(futures[i]);

@@ -6,6 +6,7 @@
  */
 #include "mix.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -92,7 +93,7 @@ static void child(dp_pool *pool, dp_future *future, int was_finished, uint64_t r
             _exit(0);
         }
         int status = -1;
-        CHECK_EQUAL(waitpid(pid, &status, 0), pid);
+        CHECK_EQUAL(TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)), pid);
         CHECK_EQUAL(status, 0);
     }
     }
@@ -151,7 +152,7 @@ int main(void)
             child(job.pool, future, finished, seed);
         mix_one(job.pool, &random);
         int status = -1;
-        CHECK_EQUAL(waitpid(pid, &status, 0), pid);
+        CHECK_EQUAL(TEMP_FAILURE_RETRY(waitpid(pid, &status, 0)), pid);
         CHECK_EQUAL(status, 0);
         CHECK_EQUAL(dp_future_wait(future, STRESS_DEADLINE), 0);
         dp_future_release(future);

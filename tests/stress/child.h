@@ -7,6 +7,7 @@
  * kept.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -30,10 +31,13 @@ static inline void child_read(int fd, double deadline, child_end *end)
         char rest[512];
         struct pollfd readable = {.fd = fd, .events = POLLIN};
         double left = deadline - stress_now();
-        if (left <= 0 || poll(&readable, 1, (int)(left * 1000) + 1) == 0)
+        if (left <= 0)
             return;
+        if (poll(&readable, 1, (int)(left * 1000) + 1) <= 0)
+            continue; /* A signal, or the deadline. */
         size_t room = sizeof end->text - 1 - used;
-        ssize_t got = read(fd, room ? end->text + used : rest, room ? room : sizeof rest);
+        ssize_t got =
+            TEMP_FAILURE_RETRY(read(fd, room ? end->text + used : rest, room ? room : sizeof rest));
         if (got <= 0)
             return;
         if (room)
