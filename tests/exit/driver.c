@@ -45,13 +45,13 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--unload") == 0) {
         if (argc < 4)
             return 77;
-        for (int round = 0; round < 3 || stress_now() < end; round++)
+        for (int round = 0; round < 3 || stress_goes_on(end); round++)
             if (!ends_well(argv[2], argv[3], 7))
                 return 1;
         return 0;
     }
     CHECK_EQUAL(argc, 2);
-    for (int round = 0; round == 0 || (stress_now() < end && failures == 0); round++)
+    for (int round = 0; round == 0 || (stress_goes_on(end) && failures == 0); round++)
         for (int i = 0; i < CASES; i++) {
             char name[64];
             snprintf(name, sizeof name, "%s", cases[i]);

@@ -67,7 +67,7 @@ static void train(unsigned index, void *context)
     uint64_t random = t->seed + index;
     do
         step(t, &random);
-    while (stress_now() < t->end);
+    while (stress_goes_on(t->end));
 }
 
 static void train_on(int workers, double share)

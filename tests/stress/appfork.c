@@ -157,7 +157,7 @@ int main(void)
         CHECK_EQUAL(dp_future_wait(future, STRESS_DEADLINE), 0);
         dp_future_release(future);
         forks++;
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
 
     atomic_store(&job.stop, 1);
     for (unsigned i = 0; i < 2; i++)

@@ -73,7 +73,7 @@ static void sleeper(unsigned index, void *context)
         }
         for (size_t i = 0; i < sizeof hits; i++)
             CHECK_EQUAL(hits[i], i < n);
-    } while (stress_now() < job->end);
+    } while (stress_goes_on(job->end));
 }
 
 /* Outside a task the calls do nothing, in whatever number. */

@@ -251,7 +251,7 @@ static void live(unsigned index, void *context)
             check_end(&nodes[i]);
         for (int i = 0; i < NODES; i++)
             dp_future_release(nodes[i].future);
-    } while (stress_now() < f->end);
+    } while (stress_goes_on(f->end));
 }
 
 static void lives(int workers, double share)
@@ -290,7 +290,7 @@ static void endings(double share)
         int code = dp_future_get(third, NULL, 0);
         CHECK(code == 0 || code == DP_ECLOSED);
         dp_future_release(third);
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
     stress_destroy(lasting);
 }
 

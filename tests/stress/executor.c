@@ -59,7 +59,7 @@ static void user(unsigned index, void *context)
         for (int i = 0; i < ITEMS; i++)
             CHECK(code || out[i] == 1);
         dp_future_release(future);
-    } while (stress_now() < job->end);
+    } while (stress_goes_on(job->end));
 }
 
 static int count_item(void *out, const void *in, void *context)
@@ -109,7 +109,7 @@ int main(void)
     double end = stress_end(0.2);
     do
         end_in_the_middle(&random);
-    while (stress_now() < end);
+    while (stress_goes_on(end));
     stress_expect_threads(threads);
     return 0;
 }

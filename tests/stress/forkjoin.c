@@ -197,7 +197,7 @@ static void hammer(unsigned index, void *context)
             break;
         }
         stress_dawdle(&random);
-    } while (stress_now() < w->end);
+    } while (stress_goes_on(w->end));
 }
 
 int main(void)

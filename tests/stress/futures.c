@@ -141,7 +141,7 @@ static void live(unsigned index, void *context)
             settle(&records[i], futures[i]);
             dp_future_release(futures[i]);
         }
-    } while (stress_now() < e->end);
+    } while (stress_goes_on(e->end));
 }
 
 static void lives(int workers, double share)
@@ -204,7 +204,7 @@ static void trees(int workers, double share)
             dp_pool_apply(pool, fib_by_futures, &root, sizeof root, &result, sizeof result, NULL),
             0);
         CHECK_EQUAL(result, fib[root.n]);
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
     stress_destroy(pool);
 }
 

@@ -75,7 +75,7 @@ static void guest(unsigned index, void *context)
             pass_on(p, &random);
         else
             mix_one(p->mix.pool, &random);
-    } while (stress_now() < p->mix.end);
+    } while (stress_goes_on(p->mix.end));
 }
 
 static void celebrate(int workers, double share)

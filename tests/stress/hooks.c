@@ -60,7 +60,7 @@ static void blocker(mix_job *job)
             dp_pool_map(job->pool, block_sometimes, NULL, 0, hits, 1, sizeof hits, &options), 0);
         for (size_t i = 0; i < sizeof hits; i++)
             CHECK_EQUAL(hits[i], 1);
-    } while (stress_now() < job->end);
+    } while (stress_goes_on(job->end));
 }
 
 static void resizer(unsigned index, mix_job *job)
@@ -70,7 +70,7 @@ static void resizer(unsigned index, mix_job *job)
         int code = dp_pool_resize(job->pool, 1 + (int)stress_below(&random, 9));
         CHECK(code == 0 || code == DP_EINIT);
         usleep((useconds_t)stress_below(&random, 3000));
-    } while (stress_now() < job->end);
+    } while (stress_goes_on(job->end));
 }
 
 /* Reads the numbers all the while: those of the past only grow. */
@@ -86,7 +86,7 @@ static void reader(mix_job *job)
         CHECK(now.workers >= 1 && now.workers <= 9 && now.guests <= 6);
         before = now;
         sched_yield();
-    } while (stress_now() < job->end);
+    } while (stress_goes_on(job->end));
 }
 
 static void each(unsigned index, void *context)
@@ -122,7 +122,7 @@ int main(void)
             stress_destroy(h.job.pool);
         }
         CHECK_EQUAL(h.ended, h.begun);
-    } while (stress_now() < stop);
+    } while (stress_goes_on(stop));
     stress_expect_threads(threads);
     return 0;
 }

@@ -199,7 +199,7 @@ static void live(unsigned index, void *context)
         }
         if (all->cancels && stress_below(&random, 3) == 0)
             CHECK_EQUAL(dp_pool_cancel(all->pool), 0);
-    } while (stress_now() < all->end);
+    } while (stress_goes_on(all->end));
 }
 
 static void lives(int workers, int spares, int cancels, double share)
@@ -275,7 +275,7 @@ static void ends(double share)
             CHECK_EQUAL(dp_iter_destroy(c.iter), 0);
             stress_destroy(c.pool);
         }
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
 }
 
 int main(void)

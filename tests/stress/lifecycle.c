@@ -4,9 +4,34 @@
  * destroyed the moment the last future has finished; terminated in the middle of work; joined with
  * a limit.
  */
+#include "flat.h"
 #include "mix.h"
 
 /* ---- Without a trace ---- */
+
+/* A worker that cannot begin, so that the pool is taken down half way. */
+static int refuse(void *context, unsigned worker)
+{
+    return worker == *(unsigned *)context;
+}
+
+static void fail_to_create(uint64_t *random)
+{
+    unsigned refusing = (unsigned)stress_below(random, 4);
+    dp_pool_options options = {.workers = 4, .worker_init = refuse, .worker_context = &refusing};
+    dp_pool *pool;
+    CHECK_EQUAL(dp_pool_create(&pool, &options), DP_EINIT);
+    CHECK(!pool);
+    options = (dp_pool_options){.workers = 2, .stack_size = (size_t)1 << 60};
+    CHECK_EQUAL(dp_pool_create(&pool, &options), DP_ETHREAD);
+    CHECK(!pool);
+}
+
+static void use_default_pool(uint64_t *random)
+{
+    mix_one(NULL, random);
+    CHECK_EQUAL(dp_pool_destroy(NULL), 0);
+}
 
 static void one_cycle(uint64_t *random)
 {
@@ -24,27 +49,25 @@ static void one_cycle(uint64_t *random)
     if (stress_below(random, 8) == 0)
         CHECK_EQUAL(dp_pool_terminate(pool), 0);
     stress_destroy(pool);
-    if (stress_below(random, 8) == 0) {
-        mix_one(NULL, random);
-        CHECK_EQUAL(dp_pool_destroy(NULL), 0);
-    }
+    if (stress_below(random, 8) == 0)
+        use_default_pool(random);
+    if (stress_below(random, 8) == 0)
+        fail_to_create(random);
 }
 
 static void cycles(double share)
 {
-    uint64_t random = stress_seed();
-    for (int i = 0; i < 50; i++)
-        one_cycle(&random);
-    int threads = stress_threads_before(), descriptors = stress_descriptors();
-    long rss = stress_rss_kib();
+    uint64_t random = stress_seed(), count = 0, least = stress_least(2000, 100000);
+    flat f;
+    flat_begin(&f);
     double end = stress_end(share);
-    do
+    do {
         one_cycle(&random);
-    while (stress_now() < end);
-    stress_expect_threads(threads);
-    CHECK_EQUAL(stress_descriptors(), descriptors);
-    if (!STRESS_TSAN && !STRESS_ASAN)
-        CHECK(stress_rss_kib() - rss < 4096);
+        flat_note(&f);
+        count++;
+    } while (stress_goes_on(end) || count < least);
+    printf("%llu cycles\n", (unsigned long long)count);
+    flat_end(&f, "resident memory", 1024);
 }
 
 /* ---- Closed while others submit ---- */
@@ -115,7 +138,7 @@ static void closing(double share)
         stress_destroy(r.pool);
         if (!r.terminate)
             CHECK_EQUAL(atomic_load(&r.ran), atomic_load(&r.accepted));
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
 }
 
 /* ---- Destroyed right after the last future ---- */
@@ -175,7 +198,7 @@ static void last_futures(double share)
             stress_destroy(pool);
         CHECK_EQUAL(dp_future_status(future), DP_FUTURE_DONE);
         dp_future_release(future);
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
 }
 
 /* ---- Destroyed and terminated with work ---- */
@@ -223,7 +246,7 @@ static void busy_ends(double share)
         }
         CHECK(atomic_load(&ran) >= done * ITEMS);
         CHECK(terminate || atomic_load(&ran) == COUNT * ITEMS);
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
 }
 
 int main(void)

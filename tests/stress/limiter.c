@@ -291,9 +291,9 @@ int main(void)
 {
     uint64_t random = stress_seed();
     int before = stress_threads_before();
-    for (double end = stress_end(0.5); stress_now() < end;)
+    for (double end = stress_end(0.5); stress_goes_on(end);)
         peace(&random);
-    for (double end = stress_end(0.5); stress_now() < end;)
+    for (double end = stress_end(0.5); stress_goes_on(end);)
         upheaval(&random);
     stress_expect_threads(before);
     return 0;

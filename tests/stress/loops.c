@@ -271,7 +271,7 @@ static void hammer(unsigned index, void *context)
             run_for(w->pool, &random);
             break;
         }
-    } while (stress_now() < w->end);
+    } while (stress_goes_on(w->end));
 }
 
 int main(void)

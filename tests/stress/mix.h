@@ -192,10 +192,70 @@ static inline void mix_futures(dp_pool *pool, uint64_t *random)
     }
 }
 
+/* A lazy map, which is dropped half way now and then. */
+static inline void mix_imap(dp_pool *pool, uint64_t *random)
+{
+    uint64_t in[MIX_ITEMS], out = 0;
+    size_t n = stress_below(random, 200), take = stress_below(random, 4) ? n : n / 2;
+    dp_source source = {.items = in, .n = n, .item_size = sizeof in[0]};
+    dp_options options = {.window = stress_below(random, 40),
+                          .chunk = stress_below(random, 3) == 0 ? 1 + stress_below(random, 8) : 0};
+    dp_iter *iter;
+    for (size_t i = 0; i < n; i++)
+        in[i] = i + 3;
+    CHECK_EQUAL(dp_pool_imap(pool, mix_double, &source, sizeof out, &options, &iter), 0);
+    for (size_t i = 0; i < take; i++) {
+        size_t index = n;
+        CHECK_EQUAL(dp_iter_next(iter, STRESS_DEADLINE, &index, &out), 0);
+        CHECK_EQUAL(index, i);
+        CHECK_EQUAL(out, 2 * in[i]);
+    }
+    if (take == n)
+        CHECK_EQUAL(dp_iter_next(iter, STRESS_DEADLINE, NULL, NULL), DP_EFINISHED);
+    CHECK_EQUAL(dp_iter_destroy(iter), 0);
+}
+
+/* Who is inside, where only so many may be. */
+typedef struct mix_room {
+    int places;
+    _Atomic(int) inside, visits;
+} mix_room;
+
+static inline int mix_visit(void *out, const void *in, void *context)
+{
+    mix_room *room = context;
+    (void)out;
+    (void)in;
+    CHECK(atomic_fetch_add(&room->inside, 1) < room->places);
+    stress_spin(20);
+    atomic_fetch_sub(&room->inside, 1);
+    atomic_fetch_add(&room->visits, 1);
+    return 0;
+}
+
+static inline void mix_limited(dp_pool *pool, uint64_t *random)
+{
+    enum { CALLS = 3, VISITS = 20 };
+    mix_room room = {1 + (int)stress_below(random, 3), 0, 0};
+    dp_options options = {.context = &room};
+    dp_future *futures[CALLS];
+    CHECK_EQUAL(dp_limiter_create(&options.limiter, (uint32_t)room.places), 0);
+    for (int i = 0; i < CALLS; i++)
+        CHECK_EQUAL(
+            dp_pool_map_async(pool, mix_visit, NULL, 0, NULL, 0, VISITS, &options, &futures[i]), 0);
+    CHECK_EQUAL(dp_pool_map(pool, mix_visit, NULL, 0, NULL, 0, VISITS, &options), 0);
+    dp_limiter_destroy(options.limiter);
+    for (int i = 0; i < CALLS; i++) {
+        CHECK_EQUAL(dp_future_wait(futures[i], STRESS_DEADLINE), 0);
+        dp_future_release(futures[i]);
+    }
+    CHECK_EQUAL(atomic_load(&room.visits), (CALLS + 1) * VISITS);
+}
+
 /* One random piece of work, inside a task or outside. */
 static inline void mix_one(dp_pool *pool, uint64_t *random)
 {
-    switch (stress_below(random, 6)) {
+    switch (stress_below(random, 8)) {
     case 0:
         mix_forks(pool, random);
         break;
@@ -210,6 +270,12 @@ static inline void mix_one(dp_pool *pool, uint64_t *random)
         break;
     case 4:
         mix_careful(pool, random);
+        break;
+    case 5:
+        mix_imap(pool, random);
+        break;
+    case 6:
+        mix_limited(pool, random);
         break;
     default:
         mix_futures(pool, random);
@@ -232,7 +298,7 @@ static inline void mix_thread(unsigned index, void *context)
     do {
         mix_one(job->pool, &random);
         stress_dawdle(&random);
-    } while (stress_now() < job->end && !atomic_load(&job->stop));
+    } while (stress_goes_on(job->end) && !atomic_load(&job->stop));
 }
 
 #endif

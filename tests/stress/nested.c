@@ -60,7 +60,7 @@ static void builder(unsigned index, void *context)
     do {
         floor_of ground = {t, 4, stress_random(&random)};
         call_down(&ground, &random);
-    } while (stress_now() < t->end);
+    } while (stress_goes_on(t->end));
 }
 
 static void build(int first, int second, double share)

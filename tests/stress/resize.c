@@ -26,7 +26,7 @@ static void blocker(unsigned index, void *context)
                     0);
         for (size_t i = 0; i < sizeof hits; i++)
             CHECK_EQUAL(hits[i], 1);
-    } while (stress_now() < job->end);
+    } while (stress_goes_on(job->end));
 }
 
 static void resizer(unsigned index, void *context)
@@ -39,7 +39,7 @@ static void resizer(unsigned index, void *context)
         int now = dp_pool_workers(job->pool);
         CHECK(now >= 1 && now <= 9);
         usleep((useconds_t)stress_below(&random, 3000));
-    } while (stress_now() < job->end);
+    } while (stress_goes_on(job->end));
 }
 
 static void each(unsigned index, void *context)

@@ -158,7 +158,7 @@ static void thread(unsigned index, void *context)
             cancel(j, items, n, &random);
         else
             scan_range(j, items, n, &options, &random);
-    } while (stress_now() < j->end);
+    } while (stress_goes_on(j->end));
     free(items);
 }
 

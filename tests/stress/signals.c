@@ -106,7 +106,7 @@ int main(void)
         for (unsigned i = 0; i < 2; i++)
             stress_join(&threads[i]);
         stress_destroy(job.pool);
-    } while (stress_now() < end || (atomic_load(&caught) <= 100 && stress_now() < late));
+    } while (stress_goes_on(end) || (atomic_load(&caught) <= 100 && stress_now() < late));
 
     atomic_store(&sending, 0);
     stress_join(&sends);

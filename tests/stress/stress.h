@@ -6,7 +6,8 @@
  * What every stress program needs. They are plain programs, because Criterion does not start under
  * ThreadSanitizer: 0 is success, 1 a failure, 77 that this machine cannot run the test. Each part
  * runs rounds until its time is over; DP_TEST_LONG=1 makes the time twenty times as long, and
- * DP_TEST_SECONDS=N sets it for the whole program.
+ * DP_TEST_SECONDS=N sets it for the whole program. What a program prints to stdout are its figures,
+ * which tests/run --long collects.
  */
 
 #include <dirent.h>
@@ -71,17 +72,62 @@ static inline double stress_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+static inline int stress_is_long(void)
+{
+    const char *is_long = getenv("DP_TEST_LONG");
+    return is_long && strcmp(is_long, "1") == 0;
+}
+
+/* How long the program should take, when it would take `usual` or, in its long form, `longer`. */
+static inline double stress_seconds(double usual, double longer)
+{
+    const char *seconds = getenv("DP_TEST_SECONDS");
+    if (seconds && atof(seconds) > 0)
+        return atof(seconds);
+    return stress_is_long() ? longer : usual;
+}
+
+/* How often something must be done at least, `longer` in the long form: all of it by the library as
+   it is installed, a part in builds that watch every step, and once where the time is set. */
+static inline uint64_t stress_least(uint64_t usual, uint64_t longer)
+{
+    uint64_t count = stress_is_long() ? longer : usual;
+    if (getenv("DP_TEST_SECONDS"))
+        return 1;
+    if (STRESS_TSAN || STRESS_ASAN)
+        return count / 20;
+#ifdef DP_CHECKS
+    return stress_is_long() ? count : count / 4;
+#else
+    return count;
+#endif
+}
+
+static _Atomic(unsigned long long) stress_rounds;
+static pid_t stress_process;
+
+/* At the end of the program, but not of its children. */
+static inline void stress_tell_rounds(void)
+{
+    if (getpid() == stress_process)
+        printf("%llu rounds\n", atomic_load(&stress_rounds));
+}
+
 /* The moment at which a part that should take this share of a few seconds ends. */
 static inline double stress_end(double share)
 {
-    const char *seconds = getenv("DP_TEST_SECONDS");
-    const char *is_long = getenv("DP_TEST_LONG");
-    double total = 3;
-    if (is_long && strcmp(is_long, "1") == 0)
-        total = 60;
-    if (seconds && atof(seconds) > 0)
-        total = atof(seconds);
-    return stress_now() + total * share;
+    if (!stress_process) {
+        stress_process = getpid();
+        atexit(stress_tell_rounds);
+    }
+    return stress_now() + stress_seconds(3, 60) * share;
+}
+
+/* Whether there is time for another round. */
+static inline int stress_goes_on(double end)
+{
+    atomic_fetch_add_explicit(&stress_rounds, 1, memory_order_relaxed);
+    return stress_now() < end;
 }
 
 /* A limit for things that must happen: far beyond what a busy machine or a sanitizer needs. */

@@ -46,7 +46,7 @@ static void singles(int workers, double share)
                 ;
         }
         one_job(pool);
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
     stress_destroy(pool);
 }
 
@@ -66,7 +66,7 @@ static void member(unsigned index, void *context)
         while (stress_now() < until)
             sched_yield();
         one_job(c->pool);
-    } while (stress_now() < c->end);
+    } while (stress_goes_on(c->end));
 }
 
 static void crowds(int workers, double share)
@@ -123,7 +123,7 @@ static void lent_places(int workers, double share)
             until_parked();
         else
             stress_dawdle(&random);
-    } while (stress_now() < end);
+    } while (stress_goes_on(end));
     stress_destroy(pool);
 }
 
