@@ -10,6 +10,7 @@
  */
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/wait.h>
 
 #include "stress.h"
@@ -19,8 +20,16 @@ enum { FLAT_SAMPLES = 240 };
 typedef struct flat {
     int threads, descriptors;
     unsigned count, every, skipped;
-    long rss[FLAT_SAMPLES]; /* KiB, one of every so many. */
+    /* KiB, one of every so many. */
+    long rss[FLAT_SAMPLES];  /* Resident. */
+    long heap[FLAT_SAMPLES]; /* Handed out by malloc(), which knows to the byte. */
 } flat;
+
+static inline long flat_heap_kib(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return (long)((info.uordblks + info.hblkhd) / 1024);
+}
 
 static inline void flat_begin(flat *f)
 {
@@ -42,11 +51,12 @@ static inline void flat_note(flat *f)
     f->skipped = 0;
     if (f->count == FLAT_SAMPLES) {
         for (unsigned i = 0; i < FLAT_SAMPLES / 2; i++)
-            f->rss[i] = f->rss[2 * i + 1];
+            f->rss[i] = f->rss[2 * i + 1], f->heap[i] = f->heap[2 * i + 1];
         f->count /= 2;
         f->every *= 2;
     }
-    f->rss[f->count++] = stress_rss_kib();
+    f->rss[f->count] = stress_rss_kib();
+    f->heap[f->count++] = flat_heap_kib();
 }
 
 static inline int flat_by_size(const void *a, const void *b)
@@ -63,19 +73,26 @@ static inline long flat_median(const long *samples, unsigned count)
     return sorted[count / 2];
 }
 
-/* Sanitizers keep what was freed, so memory is not judged there. */
-static inline void flat_end(const flat *f, const char *what, long most_kib)
+static inline void flat_judge(const char *what, const long *samples, unsigned count, long most)
 {
-    unsigned third = f->count / 3;
+    unsigned third = count / 3;
+    long first = flat_median(samples, third), last = flat_median(samples + count - third, third);
+    printf("%s: %ld KiB, grown by %ld\n", what, last, last - first);
+    /* Sanitizers keep what was freed. */
+    if (!STRESS_TSAN && !STRESS_ASAN)
+        CHECK(last - first <= most);
+}
+
+/* Memory may have grown by so many KiB. */
+static inline void flat_end(const flat *f, long heap_kib, long rss_kib)
+{
     stress_expect_threads(f->threads);
     CHECK_EQUAL(stress_descriptors(), f->descriptors);
     flat_expect_no_child();
-    if (third == 0)
+    if (f->count < 3)
         return;
-    long first = flat_median(f->rss, third), last = flat_median(f->rss + f->count - third, third);
-    printf("%s: %ld KiB, grown by %ld\n", what, last, last - first);
-    if (!STRESS_TSAN && !STRESS_ASAN)
-        CHECK(last - first <= most_kib);
+    flat_judge("heap", f->heap, f->count, heap_kib);
+    flat_judge("resident", f->rss, f->count, rss_kib);
 }
 
 #endif

@@ -4,29 +4,19 @@
  * to it then wakes a thread: nobody has to come past by chance. The time of the CPUs is measured,
  * which other programs do not add to.
  */
-#include <sys/resource.h>
-
 #include "mix.h"
 
 enum { ATTEMPTS = 5, BLOCKS = 10, WAKES = 200 };
 
 /* ---- What it costs ---- */
 
-static double cpu_seconds(void)
-{
-    struct rusage used;
-    CHECK_EQUAL(getrusage(RUSAGE_SELF, &used), 0);
-    return (double)used.ru_utime.tv_sec + (double)used.ru_stime.tv_sec +
-           1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-}
-
 /* The share of one CPU that the process takes while it does nothing for a second. */
 static double idle_share(void)
 {
     STRESS_UNTIL(stress_others_sleep());
-    double cpu = cpu_seconds(), start = stress_now();
+    double cpu = stress_cpu_seconds(), start = stress_now();
     usleep(1000000);
-    return (cpu_seconds() - cpu) / (stress_now() - start);
+    return (stress_cpu_seconds() - cpu) / (stress_now() - start);
 }
 
 /* Threads that were started for a while may be ending, so the least of a few shares counts. */

@@ -290,6 +290,30 @@ typedef struct mix_job {
     _Atomic(int) stop;
 } mix_job;
 
+/* The same amount of work each time, for what is to be compared. */
+typedef struct mix_measure {
+    dp_pool *pool;
+    unsigned rounds;
+} mix_measure;
+
+static inline void mix_counted_thread(unsigned index, void *context)
+{
+    mix_measure *m = context;
+    uint64_t random = index;
+    for (unsigned i = 0; i < m->rounds; i++)
+        mix_one(m->pool, &random);
+}
+
+/* The time that the CPUs need for it. */
+static inline double mix_cpu_seconds(int workers, unsigned rounds)
+{
+    mix_measure m = {stress_pool(workers), rounds};
+    double before = stress_cpu_seconds();
+    stress_together(3, mix_counted_thread, &m);
+    stress_destroy(m.pool);
+    return stress_cpu_seconds() - before;
+}
+
 /* A thread's work: mixes until the time is over or somebody says stop. */
 static inline void mix_thread(unsigned index, void *context)
 {

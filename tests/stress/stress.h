@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -128,6 +129,15 @@ static inline int stress_goes_on(double end)
 {
     atomic_fetch_add_explicit(&stress_rounds, 1, memory_order_relaxed);
     return stress_now() < end;
+}
+
+/* What the process has used of the CPUs; other programs do not add to it. */
+static inline double stress_cpu_seconds(void)
+{
+    struct rusage used;
+    CHECK_EQUAL(getrusage(RUSAGE_SELF, &used), 0);
+    return (double)used.ru_utime.tv_sec + (double)used.ru_stime.tv_sec +
+           1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
 }
 
 /* A limit for things that must happen: far beyond what a busy machine or a sanitizer needs. */
