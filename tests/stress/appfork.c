@@ -128,17 +128,18 @@ static void user(unsigned index, void *context)
     while (!atomic_load(&job->stop));
 }
 
-int main(void)
+/* ---- Thoroughly ---- */
+
+static void thorough(double share)
 {
     mix_job job = {stress_pool(3), stress_seed(), 0, 0};
     uint64_t random = job.seed;
     stress_thread threads[2];
-    int forks = 0;
     CHECK_EQUAL(dp_pool_map(NULL, nothing, NULL, 0, NULL, 0, 5, NULL), 0);
     for (unsigned i = 0; i < 2; i++)
         stress_start(&threads[i], user, i, &job);
 
-    double end = stress_end(1);
+    double end = stress_end(share);
     do {
         dp_future *future = NULL;
         CHECK_EQUAL(dp_pool_apply_async(job.pool, nothing, NULL, 0, NULL, 0, NULL, &future), 0);
@@ -156,13 +157,82 @@ int main(void)
         CHECK_EQUAL(status, 0);
         CHECK_EQUAL(dp_future_wait(future, STRESS_DEADLINE), 0);
         dp_future_release(future);
-        forks++;
     } while (stress_goes_on(end));
 
     atomic_store(&job.stop, 1);
     for (unsigned i = 0; i < 2; i++)
         stress_join(&threads[i]);
     stress_destroy(job.pool);
-    printf("%d forks\n", forks);
+}
+
+/* ---- Often ---- */
+
+enum { CHILDREN = 4 };
+
+static void short_child(dp_pool *pool, uint64_t dice)
+{
+    alarm((unsigned)STRESS_DEADLINE);
+    uint64_t random = dice;
+    switch (dice % (STRESS_TSAN || STRESS_ASAN ? 2 : 5)) {
+    case 0:
+        _exit(0);
+    case 1:
+        execl("/bin/true", "true", (char *)NULL);
+        _exit(1);
+    case 2: {
+        dp_pool *own = stress_pool(2);
+        mix_loop(own, &random);
+        stress_destroy(own);
+        break;
+    }
+    case 3:
+        mix_loop(NULL, &random);
+        CHECK_EQUAL(dp_pool_map(pool, nothing, NULL, 0, NULL, 0, 5, NULL), DP_EFORKED);
+        break;
+    default:
+        CHECK_EQUAL(dp_pool_for(pool, nothing_range, NULL, 0, 5, NULL), DP_EFORKED);
+        CHECK_EQUAL(dp_pool_destroy(pool), 0);
+        break;
+    }
+    exit(0);
+}
+
+/* Several children at once, so that most of the time goes into forks. */
+static void often(double share)
+{
+    mix_job job = {stress_pool(3), stress_seed(), 0, 0};
+    uint64_t random = job.seed, forks = 0, least = stress_least(500, 10000);
+    stress_thread threads[2];
+    for (unsigned i = 0; i < 2; i++)
+        stress_start(&threads[i], quiet_user, i, &job);
+    double end = stress_end(share);
+    do {
+        pid_t children[CHILDREN];
+        for (int i = 0; i < CHILDREN; i++, forks++) {
+            uint64_t dice = stress_random(&random);
+            stress_dawdle(&random);
+            fflush(NULL);
+            children[i] = fork();
+            CHECK(children[i] >= 0);
+            if (children[i] == 0)
+                short_child(job.pool, dice);
+        }
+        for (int i = 0; i < CHILDREN; i++) {
+            int status = -1;
+            CHECK_EQUAL(TEMP_FAILURE_RETRY(waitpid(children[i], &status, 0)), children[i]);
+            CHECK_EQUAL(status, 0);
+        }
+    } while (stress_goes_on(end) || forks < least);
+    atomic_store(&job.stop, 1);
+    for (unsigned i = 0; i < 2; i++)
+        stress_join(&threads[i]);
+    stress_destroy(job.pool);
+    printf("%llu forks of short children\n", (unsigned long long)forks);
+}
+
+int main(void)
+{
+    thorough(0.7);
+    often(0.3);
     return 0;
 }
