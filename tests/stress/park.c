@@ -19,7 +19,7 @@ enum { SAMPLES = 1001 };
 
 typedef struct game {
     dp__parker parkers[2];
-    _Atomic(unsigned) holder; /* Who has the ball; relaxed, because the token orders everything. */
+    _Atomic(unsigned) holder; /* Who has the ball. A token may come after the ball was seen. */
     uint64_t throws;          /* Plain: only who has the ball touches it. */
     uint64_t rounds;          /* To play. */
     uint64_t seed;
@@ -61,7 +61,7 @@ static void player(unsigned me, void *context)
         CHECK_EQUAL(sched_setaffinity(0, sizeof one, &one), 0);
     }
     for (uint64_t round = 0; round < g->rounds; round++) {
-        while (atomic_load_explicit(&g->holder, memory_order_relaxed) != me)
+        while (atomic_load_explicit(&g->holder, memory_order_acquire) != me)
             dp__park(&g->parkers[me], INT64_MAX);
         CHECK_EQUAL(g->throws, 2 * round + me);
         g->throws++;
@@ -70,7 +70,7 @@ static void player(unsigned me, void *context)
         /* As long as the other one needs to go to sleep, more or less. */
         if (stress_below(&random, 2))
             stress_spin(stress_below(&random, UINT64_C(1) << stress_below(&random, 10)));
-        atomic_store_explicit(&g->holder, 1 - me, memory_order_relaxed);
+        atomic_store_explicit(&g->holder, 1 - me, memory_order_release);
         dp__unpark(&g->parkers[1 - me]);
     }
 }
