@@ -6,16 +6,16 @@
  */
 #include "mix.h"
 
-enum { ATTEMPTS = 5, BLOCKS = 10, WAKES = 200 };
+enum { ATTEMPTS = 5, BLOCKS = 10 };
 
 /* ---- What it costs ---- */
 
-/* The share of one CPU that the process takes while it does nothing for a second. */
+/* The share of one CPU that the process takes while it does nothing for a second, or for long. */
 static double idle_share(void)
 {
     STRESS_UNTIL(stress_others_sleep());
     double cpu = stress_cpu_seconds(), start = stress_now();
-    usleep(1000000);
+    usleep(stress_is_long() ? 15000000 : 1000000);
     return (stress_cpu_seconds() - cpu) / (stress_now() - start);
 }
 
@@ -79,7 +79,7 @@ static uint64_t wakeups(dp_pool *pool)
 static void check_wakes(int workers)
 {
     dp_pool *pool = stress_pool(workers);
-    for (int i = 0; i < WAKES; i++) {
+    for (uint64_t i = stress_is_long() ? 20000 : 200; i > 0; i--) {
         dp_future *future;
         STRESS_UNTIL(stress_others_sleep());
         uint64_t before = wakeups(pool);

@@ -125,7 +125,7 @@ int main(void)
             cpus[found++] = cpu;
     play("on one CPU", cpus[0], cpus[0], rounds / 2);
     if (found == 2)
-        play("on two CPUs", cpus[0], cpus[1], rounds / 8);
-    play("anywhere", -1, -1, rounds - rounds / 2 - rounds / 8);
+        play("on two CPUs", cpus[0], cpus[1], rounds / 50);
+    play("anywhere", -1, -1, rounds - rounds / 2 - rounds / 50);
     return 0;
 }

@@ -138,10 +138,12 @@ static void check_cancel(int one_by_one)
 
 int main(void)
 {
-    check_failure(2, 0);
-    check_failure(2, 200);
-    check_failure(1, 0);
-    check_cancel(0);
-    check_cancel(1);
+    for (int i = stress_is_long() ? 50 : 1; i > 0; i--) {
+        check_failure(2, 0);
+        check_failure(2, 200);
+        check_failure(1, 0);
+        check_cancel(0);
+        check_cancel(1);
+    }
     return 0;
 }

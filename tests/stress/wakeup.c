@@ -31,7 +31,7 @@ static void until_parked(void)
 
 /* Jobs one after another from one thread. Threads look for work for about 100 microseconds before
    they park; the pause grows and shrinks around that. */
-static void singles(int workers, double share)
+static void singles(int workers, double share, uint64_t least)
 {
     dp_pool *pool = stress_pool(workers);
     uint64_t random = stress_seed();
@@ -46,7 +46,7 @@ static void singles(int workers, double share)
                 ;
         }
         one_job(pool);
-    } while (stress_goes_on(end));
+    } while (stress_goes_on(end) || rounds < least);
     stress_destroy(pool);
 }
 
@@ -129,9 +129,10 @@ static void lent_places(int workers, double share)
 
 int main(void)
 {
-    singles(1, 0.2);
-    singles(2, 0.15);
-    singles(4, 0.15);
+    /* A million in the long form. */
+    singles(1, 0.2, stress_least(0, 400000));
+    singles(2, 0.15, stress_least(0, 300000));
+    singles(4, 0.15, stress_least(0, 300000));
     crowds(1, 0.1);
     crowds(3, 0.1);
     lent_places(1, 0.15);
