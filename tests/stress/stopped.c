@@ -30,15 +30,48 @@ static dp_pool *pool;
 
 /* ---- The process whose threads are stopped ---- */
 
+static int block(void *out, const void *in, void *context)
+{
+    (void)out, (void)in, (void)context;
+    dp_blocking_begin();
+    usleep(50);
+    dp_blocking_end();
+    return 0;
+}
+
+static void something(uint64_t *random)
+{
+    switch (stress_below(random, 32)) {
+    case 0:
+        CHECK_EQUAL(dp_pool_resize(pool, WORKERS - (int)stress_below(random, 2)), 0);
+        break;
+    case 1:
+        CHECK_EQUAL(dp_pool_map(pool, block, NULL, 0, NULL, 0, 2 * WORKERS, NULL), 0);
+        break;
+    case 2: /* So that workers look for work, park and are woken. */
+        usleep(500);
+        break;
+    default:
+        mix_one(pool, random);
+    }
+}
+
+/* The threads of such a pool may be stopped, too, as it begins and ends. */
+static void short_lived(uint64_t *random)
+{
+    dp_pool *own = stress_pool(2);
+    mix_one(own, random);
+    stress_destroy(own);
+}
+
 static void user(unsigned index, void *context)
 {
     uint64_t random = *(uint64_t *)context + index;
     while (!atomic_load(&shared->stop)) {
-        mix_one(pool, &random);
-        if (stress_below(&random, 64) == 0)
-            CHECK_EQUAL(dp_pool_resize(pool, WORKERS - (int)stress_below(&random, 2)), 0);
-        if (stress_below(&random, 8) == 0)
-            usleep(200); /* So that workers look for work, park and are woken. */
+        if (index == 0)
+            short_lived(&random);
+        else
+            something(&random);
         atomic_fetch_add(&shared->rounds[index], 1);
     }
 }
