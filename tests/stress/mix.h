@@ -201,9 +201,12 @@ static inline void mix_imap(dp_pool *pool, uint64_t *random)
     dp_options options = {.window = stress_below(random, 40),
                           .chunk = stress_below(random, 3) == 0 ? 1 + stress_below(random, 8) : 0};
     dp_iter *iter;
+    if (stress_below(random, 4) == 0)
+        CHECK_EQUAL(dp_limiter_create(&options.limiter, 1 + (uint32_t)stress_below(random, 3)), 0);
     for (size_t i = 0; i < n; i++)
         in[i] = i + 3;
     CHECK_EQUAL(dp_pool_imap(pool, mix_double, &source, sizeof out, &options, &iter), 0);
+    dp_limiter_destroy(options.limiter);
     for (size_t i = 0; i < take; i++) {
         size_t index = n;
         CHECK_EQUAL(dp_iter_next(iter, STRESS_DEADLINE, &index, &out), 0);
