@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -94,6 +95,7 @@ static pid_t begin(const group *g, unsigned rounds)
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
+        CHECK_EQUAL(prctl(PR_SET_PDEATHSIG, SIGKILL), 0);
         if (g)
             CHECK(write_file(g, "cgroup.procs", "0"));
         exit(work(rounds));

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A worker that stands still for seconds, at any instruction: another process stops single threads
- * of the pool as a debugger would. Meanwhile the other threads go on, but for calls of which the
- * stopped one has a part; and when it is let go, all of them come to their end.
+ * of the pool as a debugger would, or by a signal whose handler does not return. Meanwhile the
+ * other threads go on, but for calls of which the stopped one has a part; and when it is let go,
+ * all of them come to their end.
  *
  * A lock that the stopped thread happens to hold stops the others as well. It is held for
  * nanoseconds, so that this must be rare.
  */
 #include <errno.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "mix.h"
@@ -23,6 +27,7 @@ enum { USERS = 4, WORKERS = 3 };
 typedef struct board {
     _Atomic(uint64_t) rounds[USERS];
     _Atomic(int) is_ready, stop;
+    _Atomic(pid_t) hold, held; /* Whom the handler is to keep, and whom it keeps. */
 } board;
 
 static board *shared;
@@ -76,9 +81,25 @@ static void user(unsigned index, void *context)
     }
 }
 
+/* Workers do not block SIGPROF. */
+static void keep(int number)
+{
+    int saved = errno;
+    (void)number;
+    while (atomic_load(&shared->hold) == gettid()) {
+        atomic_store(&shared->held, gettid());
+        usleep(1000);
+    }
+    errno = saved;
+}
+
 static int run_users(uint64_t seed)
 {
     int before = stress_threads_before();
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = keep;
+    CHECK_EQUAL(sigaction(SIGPROF, &action, NULL), 0);
     pool = stress_pool(WORKERS);
     atomic_store(&shared->is_ready, 1);
     stress_together(USERS, user, &seed);
@@ -125,17 +146,46 @@ static pid_t some_worker(uint64_t *random)
     return found;
 }
 
-/* Stops a thread. 0 if it has ended meanwhile, -1 if this system does not allow it. */
-static int stop_thread(pid_t thread)
+typedef enum how { NOT_STOPPED, BY_TRACE, BY_SIGNAL } how;
+
+/* As a debugger does it. 0 if the thread has ended meanwhile, or if this system does not allow it.
+ */
+static int stop_by_trace(pid_t thread)
 {
     int status;
-    if (ptrace(PTRACE_SEIZE, thread, NULL, NULL) != 0)
-        return errno == ESRCH ? 0 : -1;
-    if (ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) != 0)
-        return 0;
-    if (TEMP_FAILURE_RETRY(waitpid(thread, &status, __WALL)) != thread)
-        return 0;
-    return WIFSTOPPED(status) ? 1 : 0;
+    return ptrace(PTRACE_SEIZE, thread, NULL, NULL) == 0 &&
+           ptrace(PTRACE_INTERRUPT, thread, NULL, NULL) == 0 &&
+           TEMP_FAILURE_RETRY(waitpid(thread, &status, __WALL)) == thread && WIFSTOPPED(status);
+}
+
+/* 0 if it does not come to the handler, which a sanitizer may put off. */
+static int stop_by_signal(pid_t thread)
+{
+    double end = stress_now() + 1;
+    atomic_store(&shared->held, 0);
+    atomic_store(&shared->hold, thread);
+    if (syscall(SYS_tgkill, child, thread, SIGPROF) == 0)
+        while (atomic_load(&shared->held) != thread && stress_now() < end)
+            usleep(100);
+    if (atomic_load(&shared->held) == thread)
+        return 1;
+    atomic_store(&shared->hold, 0);
+    return 0;
+}
+
+static how stop_thread(pid_t thread, uint64_t *random)
+{
+    if (thread && stress_below(random, 2) && stop_by_trace(thread))
+        return BY_TRACE;
+    return thread && stop_by_signal(thread) ? BY_SIGNAL : NOT_STOPPED;
+}
+
+static void let_go(pid_t thread, how stopped)
+{
+    if (stopped == BY_TRACE)
+        CHECK_EQUAL(ptrace(PTRACE_DETACH, thread, NULL, NULL), 0);
+    else
+        atomic_store(&shared->hold, 0);
 }
 
 typedef struct moment {
@@ -173,7 +223,7 @@ static int go_on(int users, double end)
 
 /* What was seen. */
 typedef struct tally {
-    unsigned stops, partly, wholly;
+    unsigned stops, traced, partly, wholly;
 } tally;
 
 /* Lets the others go on without this thread, for a moment or for all the time. */
@@ -193,16 +243,12 @@ static void stop_workers(uint64_t *random, tally *t)
     double whole = stress_is_long() ? 5 : 0.3, end = stress_end(1);
     do {
         pid_t thread = some_worker(random);
-        int stopped = thread ? stop_thread(thread) : 0;
-        if (stopped < 0) {
-            kill(child, SIGKILL);
-            printf("threads cannot be stopped here\n");
-            exit(77);
-        }
-        if (stopped == 0)
+        how stopped = stop_thread(thread, random);
+        if (stopped == NOT_STOPPED)
             continue;
+        t->traced += stopped == BY_TRACE;
         watch_others(t, whole, stress_below(random, 8) == 0);
-        CHECK_EQUAL(ptrace(PTRACE_DETACH, thread, NULL, NULL), 0);
+        let_go(thread, stopped);
         CHECK_EQUAL(go_on(USERS, stress_now() + STRESS_DEADLINE), USERS);
     } while (stress_goes_on(end));
 }
@@ -220,18 +266,20 @@ static void end_child(void)
 int main(void)
 {
     uint64_t random = stress_seed(), seed = stress_random(&random);
-    tally t = {0, 0, 0};
+    tally t = {0, 0, 0, 0};
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(shared != MAP_FAILED);
     child = fork();
     CHECK(child >= 0);
-    if (child == 0)
+    if (child == 0) {
+        CHECK_EQUAL(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* Whoever finds a mistake just ends. */
         exit(run_users(seed));
+    }
     STRESS_UNTIL(atomic_load(&shared->is_ready));
     stop_workers(&random, &t);
     end_child();
-    printf("%u stops: in %u more than one user stood still, in %u all\n", t.stops, t.partly,
-           t.wholly);
+    printf("%u stops, %u by trace: in %u more than one user stood still, in %u all\n", t.stops,
+           t.traced, t.partly, t.wholly);
     CHECK(t.partly * 8 <= t.stops + 8);
     return 0;
 }
