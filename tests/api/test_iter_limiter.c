@@ -2,6 +2,7 @@
 
 /* Lazy maps whose tasks need tokens of a limiter. */
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -228,7 +229,7 @@ DP_TEST(iter_limiter, refuses_a_limiter_of_before_a_fork)
         _exit(code == DP_EFORKED && count.calls == 0 ? 0 : 1);
     }
     int status;
-    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(TEMP_FAILURE_RETRY(waitpid(child, &status, 0)), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     dp_limiter_destroy(limiter);
 }
