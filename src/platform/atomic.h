@@ -51,6 +51,9 @@ static inline void dp__pause(void)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ __volatile__("isb" ::: "memory");
+#elif defined(__riscv)
+    /* "pause", for assemblers that do not know it; to older processors it is a fence of nothing. */
+    __asm__ __volatile__(".4byte 0x0100000f" ::: "memory");
 #endif
 }
 
