@@ -101,7 +101,8 @@ typedef struct dp_pool_options {
     dp_pin pin;        /**< Where workers are bound. Default #DP_PIN_AUTO. */
     int spares;        /**< How many extra threads may stand in for workers inside
                             dp_blocking_begin(). 0: 64. Negative: none. */
-    size_t stack_size; /**< Stack of a worker thread in bytes. 0: the system's default. */
+    size_t stack_size; /**< Stack of a worker thread in bytes. 0, and less than the system's least:
+                            the system's default. */
     dp_worker_init_fn worker_init; /**< Called on each worker's thread before all work. NULL: none.
                                         The rules for this and the next four are in worker.h. */
     dp_worker_fini_fn
@@ -237,7 +238,8 @@ typedef void (*dp_combine_fn)(void *accumulator, const void *other, void *contex
  *         below -1, more than
  *         #DP_MAX_WORKERS workers or spares, or fewer than -#DP_MAX_WORKERS; #DP_ENOMEM;
  *         #DP_ETHREAD when the system refused a thread, #DP_EINIT when dp_pool_options::worker_init
- *         failed (threads already started are gone again).
+ *         failed (threads already started are gone again); #DP_ENOTSUP for #DP_PIN_COMPACT and
+ *         #DP_PIN_SCATTER when the system does not show its CPUs.
  * Cost: one thread start per worker, some tens of microseconds each.
  */
 DP_API int dp_pool_create(dp_pool **pool, const dp_pool_options *options);

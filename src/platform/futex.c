@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "futex.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -9,6 +10,14 @@
 #include <unistd.h>
 
 #include "atomic.h"
+
+/* A system that refuses the call, as a sandbox may, wakes nobody either: waiters then look at their
+   words a thousand times a second, which costs little and is late by that much. */
+static void nap(void)
+{
+    const struct timespec length = {.tv_nsec = 1000000};
+    nanosleep(&length, NULL);
+}
 
 void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
 {
@@ -20,8 +29,10 @@ void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline
         limit.tv_nsec = (long)(deadline % 1000000000);
         until = &limit;
     }
-    syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, until, NULL,
-            FUTEX_BITSET_MATCH_ANY);
+    long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, until,
+                          NULL, FUTEX_BITSET_MATCH_ANY);
+    if (result != 0 && errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT)
+        nap();
 }
 
 void dp__futex_wake(_Atomic(uint32_t) *word, int count)

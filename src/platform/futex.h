@@ -6,7 +6,8 @@
 
 /*
  * Sleeps while *word equals `expected`, at most until `deadline` (a moment of dp__now_ns(),
- * INT64_MAX for no limit). May return early for no reason; callers look at the word again.
+ * INT64_MAX for no limit). May return early for no reason; callers look at the word again. Where
+ * the system has no futexes, or refuses them, it sleeps for a millisecond.
  */
 void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline);
 

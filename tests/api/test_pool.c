@@ -308,6 +308,15 @@ DP_TEST(pool, an_impossible_stack_is_a_refused_thread)
         cr_assert_null(pool);
 }
 
+DP_TEST(pool, a_stack_below_the_least_is_the_usual_one)
+{
+    dp_pool_options options = pool_options(2);
+    dp_pool *pool = NULL;
+    options.stack_size = 1;
+    EXPECT(0, dp_pool_create(&pool, &options));
+    end_pool(pool);
+}
+
 /* Leaves this process room for so many more stacks of 256 MiB. */
 static void leave_room_for(int stacks)
 {

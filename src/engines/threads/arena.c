@@ -20,9 +20,15 @@ void *dp__region_map(void)
         return NULL;
     uintptr_t start = ((uintptr_t)map + size - 1) & ~(uintptr_t)(size - 1);
     size_t before = start - (uintptr_t)map;
-    if (before > 0)
-        munmap(map, before);
-    munmap((char *)start + size, size - before);
+    /* The kernel may refuse to take a piece out of a mapping: that can mean one mapping more. */
+    if (before > 0 && munmap(map, before) != 0) {
+        munmap(map, 2 * size);
+        return NULL;
+    }
+    if (munmap((char *)start + size, size - before) != 0) {
+        munmap((char *)start, 2 * size - before);
+        return NULL;
+    }
     /* A huge page would cost two megabytes to clear for what is mostly a few kilobytes. */
     madvise((void *)start, size, MADV_NOHUGEPAGE);
     return (void *)start;
