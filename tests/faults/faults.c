@@ -2,39 +2,58 @@
 /*
  * Every allocation, and everything else that the system may refuse, is refused once: for each
  * scenario and each function of wrap.h the first call, then the second, and so on until the
- * scenario makes no further call; and the same again with all later calls refused too. Each of
- * these runs is a process of its own, so that none inherits a pool or a handler of fork().
+ * scenario makes no further call; and the same again with all later calls refused too. Then pairs
+ * of refusals by chance. Each of these runs is a process of its own, so that none inherits a pool
+ * or a handler of fork().
  *
  * What must hold: no crash, no hang, nothing lost; the documented code, or full success without
  * what was refused; a pool that was there before works afterwards, and one that could not be made
  * can be made later.
  *
  *     faults [SCENARIO...]   these only, or all
+ *
+ * DP_TEST_LONG=1 refuses every single call, and more pairs, by another seed each time;
+ * DP_TEST_SEED=N repeats one.
  */
 #include "../stress/child.h"
 #include "scenario.h"
 
-enum { NEVER_REACHED = 78 };
+enum { NEVER_REACHED = 78, MANY = 4, PAIRS = 5, PAIRS_WHEN_LONG = 400, MAX_FAILURES = 5 };
+
+static int is_long;
 
 static int child(void *context)
 {
+    if (is_to_refuse(FAULT_futex_missing))
+        fault_begin(now.list, now.count);
+    fault_end();
     fault_holdings before = fault_held();
     ((const scenario *)context)->run();
     same_holdings(&before);
-    return fault_happened() ? 0 : NEVER_REACHED;
+    return now.count == 0 || fault_happened() ? 0 : NEVER_REACHED;
 }
 
+/* Whether it died as it may: of the right thing and with the right words, if it could say any. */
 static int died(const scenario *s, const child_end *end)
 {
-    return s->death && now.which == FAULT_mmap && WIFSIGNALED(end->status) &&
-           WTERMSIG(end->status) == SIGABRT && strcmp(end->text, s->death) == 0;
+    return s->death && (is_to_refuse(FAULT_mmap) || is_to_refuse(FAULT_munmap)) &&
+           WIFSIGNALED(end->status) && WTERMSIG(end->status) == SIGABRT &&
+           (strcmp(end->text, s->death) == 0 || (!end->text[0] && is_to_refuse(FAULT_write)));
 }
 
 typedef struct tally {
     int runs, deaths, not_here, failures;
 } tally;
 
-/* One run. Whether there is a next one to do. */
+static void show(const scenario *s, const child_end *end)
+{
+    for (int i = 0; i < now.count; i++)
+        fprintf(stderr, "with %s refused at call %d%s:\n", fault_names[now.list[i].which],
+                now.list[i].nth, now.list[i].onwards ? " and later" : "");
+    child_show(s->name, end);
+}
+
+/* One run. Whether the refusal was reached. */
 static int run_once(const scenario *s, tally *t)
 {
     child_end end = child_run(child, (void *)(uintptr_t)s, STRESS_DEADLINE);
@@ -51,24 +70,70 @@ static int run_once(const scenario *s, tally *t)
         return 1;
     }
     t->failures++;
-    fprintf(stderr, "with %s refused at call %d%s:\n", fault_names[now.which], now.nth,
-            now.onwards ? " and later" : "");
-    child_show(s->name, &end);
+    show(s, &end);
     return 1;
 }
 
-static int run_scenario(const scenario *s)
+static int run_with(const scenario *s, tally *t, fault which, int nth, int onwards)
+{
+    now = (struct refusals){1, {{which, nth, onwards}}};
+    return run_once(s, t);
+}
+
+/* The first call, the second and so on. What dp can do without it may call very often: of those
+   calls only the first are refused one by one, and then some. */
+static void run_fault(const scenario *s, tally *t, fault which, int onwards)
+{
+    int all = is_long || fault_codes[which] != 0;
+    for (int nth = 1; nth <= fault_most_calls(which) && t->failures < MAX_FAILURES;
+         nth += nth < MANY || all ? 1 : nth / 2)
+        if (!run_with(s, t, which, nth, onwards))
+            break;
+}
+
+/* Two different functions. */
+static void run_pairs(const scenario *s, tally *t, uint64_t *random)
+{
+    fault called[FAULTS];
+    int n = 0;
+    for (int i = 0; i < FAULTS; i++)
+        if (fault_most_calls((fault)i) > 0 && i != FAULT_futex_missing)
+            called[n++] = (fault)i;
+    if (n < 2)
+        return;
+    int pairs = is_long ? PAIRS_WHEN_LONG : PAIRS;
+    for (int i = 0; i < pairs && t->failures < MAX_FAILURES; i++) {
+        now.count = 2;
+        uint64_t first = stress_below(random, (uint64_t)n);
+        uint64_t second = (first + 1 + stress_below(random, (uint64_t)n - 1)) % (uint64_t)n;
+        now.list[0].which = called[first];
+        now.list[1].which = called[second];
+        for (int r = 0; r < 2; r++) {
+            uint64_t most = (uint64_t)fault_most_calls(now.list[r].which);
+            now.list[r].nth = 1 + (int)stress_below(random, most);
+            now.list[r].onwards = stress_below(random, 4) == 0;
+        }
+        run_once(s, t);
+    }
+}
+
+static int run_scenario(const scenario *s, uint64_t *random)
 {
     tally t = {0, 0, 0, 0};
+    fault_forget_calls();
+    now.count = 0;
+    if (!run_once(s, &t)) {
+        printf("%s: cannot be tested here\n", s->name);
+        return 0;
+    }
     for (int which = 0; which < FAULTS; which++)
-        for (int onwards = 0; onwards < 2; onwards++) {
-            now.which = (fault)which;
-            now.onwards = onwards;
-            now.nth = 1;
-            while (run_once(s, &t) && t.failures < 5)
-                now.nth++;
-        }
-    printf("%s: %d runs%s\n", s->name, t.runs, t.not_here ? ", cannot be tested here" : "");
+        for (int onwards = 0; onwards < 2; onwards++)
+            if (which != FAULT_futex_missing)
+                run_fault(s, &t, (fault)which, onwards);
+    if (t.failures < MAX_FAILURES)
+        run_with(s, &t, FAULT_futex_missing, 1, 1);
+    run_pairs(s, &t, random);
+    printf("%s: %d runs\n", s->name, t.runs);
     if (s->death && t.deaths == 0) {
         fprintf(stderr, "%s: never ran out of memory\n", s->name);
         t.failures++;
@@ -76,18 +141,31 @@ static int run_scenario(const scenario *s)
     return t.failures;
 }
 
+/* The pairs are the same in each ordinary run, so that a failure of one shows it to everybody. */
+static uint64_t seed(void)
+{
+    const char *wanted = getenv("DP_TEST_SEED");
+    uint64_t chosen = wanted ? strtoull(wanted, NULL, 10) : is_long ? stress_seed() : 1;
+    printf("DP_TEST_SEED=%llu\n", (unsigned long long)chosen);
+    return chosen;
+}
+
 int main(int argc, char **argv)
 {
     static const scenario *const groups[] = {pool_scenarios, verb_scenarios, future_scenarios,
-                                             task_scenarios};
+                                             task_scenarios, other_scenarios};
+    const char *text = getenv("DP_TEST_LONG");
+    is_long = text && strcmp(text, "1") == 0;
+    uint64_t random = seed();
     int failures = 0;
-    for (int g = 0; g < 4; g++)
+    fault_prepare();
+    for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++)
         for (const scenario *s = groups[g]; s->name; s++) {
             int wanted = argc < 2;
             for (int a = 1; a < argc; a++)
                 wanted |= strcmp(argv[a], s->name) == 0;
             if (wanted)
-                failures += run_scenario(s);
+                failures += run_scenario(s, &random);
         }
     return failures > 0;
 }

@@ -14,23 +14,30 @@ typedef struct scenario {
 } scenario;
 
 /* Each of these lists ends with an entry without a name. */
-extern const scenario pool_scenarios[], verb_scenarios[], future_scenarios[], task_scenarios[];
+extern const scenario pool_scenarios[], verb_scenarios[], future_scenarios[], task_scenarios[],
+    other_scenarios[];
 
-/* What is refused in this process. */
-typedef struct refusal {
-    fault which;
-    int nth;
-    int onwards;
-} refusal;
+/* What is refused in this process: nothing, one thing, or a pair. */
+enum { MAX_REFUSALS = 2 };
+extern struct refusals {
+    int count;
+    refusal list[MAX_REFUSALS];
+} now;
 
-extern refusal now;
 extern const char *const fault_names[];
+extern const int fault_codes[];
 
 /* NOT_HERE: the exit status of a scenario that this machine cannot run. */
 enum { ITEMS = 1000, NOT_HERE = 77 };
 
-/* From now on until fault_end() the scenario's call is refused. */
+/* From now on until fault_end() the scenario's calls are refused. */
 void begin(void);
+
+/* Whether this process is one of those in which calls of the function are refused. */
+int is_to_refuse(fault which);
+
+/* Whether anything has been refused that dp, in general, cannot do without. */
+int lacks_something(void);
 
 /* Whether the call succeeded. If not, it must be for the reason that was given. */
 int succeeded(int code);

@@ -71,6 +71,114 @@ static void starmap_async(void)
     use_and_destroy(pool);
 }
 
+static void starmap(void)
+{
+    dp_pool *pool = stress_pool(2);
+    int in[ITEMS], out[ITEMS] = {0};
+    dp_column columns[2] = {{in, sizeof in[0], sizeof in[0]}, {&in[3], sizeof in[0], 0}};
+    for (int i = 0; i < ITEMS; i++)
+        in[i] = i;
+    begin();
+    int done =
+        succeeded(dp_pool_starmap(pool, add_two, columns, 2, out, sizeof out[0], ITEMS, NULL));
+    fault_end();
+    for (int i = 0; i < ITEMS; i++)
+        CHECK_EQUAL(out[i], done ? i + 3 : 0);
+    use_and_destroy(pool);
+}
+
+/* Each index is hit once, or none is. */
+static void check_hits(const unsigned char *hits, int done)
+{
+    for (size_t i = 0; i < ITEMS; i++)
+        CHECK_EQUAL(hits[i], done);
+}
+
+/* Ends an asynchronous call that has returned this code. Whether it had begun. */
+static int end_async(int code, dp_future *future)
+{
+    int done = succeeded(code);
+    if (done)
+        finish(future, NULL, 0);
+    else
+        CHECK(!future);
+    return done;
+}
+
+static void for_async(void)
+{
+    dp_pool *pool = stress_pool(2);
+    dp_future *future = UNSET_FUTURE;
+    unsigned char hits[ITEMS] = {0};
+    begin();
+    int code = dp_pool_for_async(pool, mix_hit_range, hits, 0, ITEMS, NULL, &future);
+    int done = end_async(code, future);
+    fault_end();
+    check_hits(hits, done);
+    use_and_destroy(pool);
+}
+
+enum { ROWS = 10, COLUMNS = 20, PLANES = 5 };
+
+static int hit_tile(size_t row, size_t row_end, size_t column, size_t column_end, void *context)
+{
+    for (size_t r = row; r < row_end; r++)
+        mix_hit_range(r * COLUMNS * PLANES + column, r * COLUMNS * PLANES + column_end, context);
+    return 0;
+}
+
+static int hit_box(size_t plane, size_t plane_end, size_t row, size_t row_end, size_t column,
+                   size_t column_end, void *context)
+{
+    for (size_t p = plane; p < plane_end; p++)
+        for (size_t r = row; r < row_end; r++)
+            mix_hit_range((p * ROWS + r) * COLUMNS + column, (p * ROWS + r) * COLUMNS + column_end,
+                          context);
+    return 0;
+}
+
+static void tiles_with(int is_box, int is_async)
+{
+    dp_pool *pool = stress_pool(2);
+    dp_future *future = UNSET_FUTURE;
+    unsigned char hits[ITEMS] = {0};
+    dp_extent planes = {0, PLANES, 1}, rows = {0, ROWS, 3};
+    dp_extent columns = {0, is_box ? COLUMNS : COLUMNS * PLANES, 7};
+    int code;
+    begin();
+    if (is_async)
+        code = is_box
+                   ? dp_pool_for_3d_async(pool, hit_box, hits, planes, rows, columns, NULL, &future)
+                   : dp_pool_for_2d_async(pool, hit_tile, hits, rows, columns, NULL, &future);
+    else
+        code = is_box ? dp_pool_for_3d(pool, hit_box, hits, planes, rows, columns, NULL)
+                      : dp_pool_for_2d(pool, hit_tile, hits, rows, columns, NULL);
+    int done = is_async ? end_async(code, future) : succeeded(code);
+    fault_end();
+    check_hits(hits, done);
+    use_and_destroy(pool);
+}
+
+static void tiles(void)
+{
+    tiles_with(0, 0);
+}
+
+static void tiles_async(void)
+{
+    tiles_with(0, 1);
+}
+
+static void boxes(void)
+{
+    tiles_with(1, 0);
+}
+
+static void boxes_async(void)
+{
+    tiles_with(1, 1);
+}
+
 static void apply_dropped(void)
 {
     dp_pool *pool = stress_pool(2);
@@ -187,7 +295,37 @@ static void scan_big_async(void)
     scan_with(1);
 }
 
-static void run_calls(void)
+/* Prefix sums of ones, beside their input. */
+static void prefix_with(dp_scan_kind kind, int is_async)
+{
+    dp_pool *pool = stress_pool(2);
+    dp_future *future = UNSET_FUTURE;
+    uint64_t in[ITEMS], out[ITEMS] = {0}, zero = 0;
+    for (int i = 0; i < ITEMS; i++)
+        in[i] = 1;
+    begin();
+    int code = is_async ? dp_pool_scan_async(pool, mix_add, NULL, in, out, sizeof zero, ITEMS,
+                                             &zero, kind, NULL, &future)
+                        : dp_pool_scan(pool, mix_add, NULL, in, out, sizeof zero, ITEMS, &zero,
+                                       kind, NULL);
+    int done = is_async ? end_async(code, future) : succeeded(code);
+    fault_end();
+    for (uint64_t i = 0; i < ITEMS; i++)
+        CHECK_EQUAL(out[i], done ? i + (kind == DP_SCAN_INCLUSIVE) : 0);
+    use_and_destroy(pool);
+}
+
+static void prefix(void)
+{
+    prefix_with(DP_SCAN_INCLUSIVE, 0);
+}
+
+static void prefix_async(void)
+{
+    prefix_with(DP_SCAN_EXCLUSIVE, 1);
+}
+
+static void run_with(int is_async)
 {
     dp_pool *pool = stress_pool(2);
     uint64_t in[3] = {1, 2, 3}, out[3] = {0};
@@ -196,14 +334,23 @@ static void run_calls(void)
     for (int i = 0; i < 3; i++)
         calls[i] = (dp_delayed){mix_double, &in[i], &out[i]};
     begin();
-    int done = succeeded(dp_pool_run_async(pool, calls, 3, NULL, &future));
-    if (done)
-        finish(future, NULL, 0);
-    CHECK(done || !future);
+    int code = is_async ? dp_pool_run_async(pool, calls, 3, NULL, &future)
+                        : dp_pool_run(pool, calls, 3, NULL);
+    int done = is_async ? end_async(code, future) : succeeded(code);
     fault_end();
     for (int i = 0; i < 3; i++)
         CHECK_EQUAL(out[i], done ? 2 * in[i] : 0);
     use_and_destroy(pool);
+}
+
+static void run_calls(void)
+{
+    run_with(0);
+}
+
+static void run_calls_async(void)
+{
+    run_with(1);
 }
 
 /* A loop in each item of a loop, deeper than loops are shared. */
@@ -303,6 +450,8 @@ static void lazily(int ordered, const dp_options *wishes)
     if (succeeded(code)) {
         while ((code = dp_iter_next(iter, DP_FOREVER, &index, &out)) != DP_EFINISHED) {
             if (!succeeded(code)) {
+                dp_error error;
+                CHECK_EQUAL(dp_iter_error(iter, &error), 0);
                 fault_end(); /* Otherwise it would be refused for ever. */
                 continue;
             }
@@ -355,7 +504,13 @@ static void imap_limited(void)
 const scenario verb_scenarios[] = {
     {"map", map, NULL},
     {"apply_async", apply_async, NULL},
+    {"starmap", starmap, NULL},
     {"starmap_async", starmap_async, NULL},
+    {"for_async", for_async, NULL},
+    {"tiles", tiles, NULL},
+    {"tiles_async", tiles_async, NULL},
+    {"boxes", boxes, NULL},
+    {"boxes_async", boxes_async, NULL},
     {"apply_dropped", apply_dropped, NULL},
     {"allreduce", allreduce, NULL},
     {"reduce_big", reduce_big, NULL},
@@ -363,7 +518,10 @@ const scenario verb_scenarios[] = {
     {"reduce_big_async", reduce_big_async, NULL},
     {"scan_big", scan_big, NULL},
     {"scan_big_async", scan_big_async, NULL},
+    {"prefix", prefix, NULL},
+    {"prefix_async", prefix_async, NULL},
     {"run_calls", run_calls, NULL},
+    {"run_calls_async", run_calls_async, NULL},
     {"nested_loops", nested_loops, NULL},
     {"cheap_then_dear", cheap_then_dear, NULL},
     {"imap", imap, NULL},

@@ -1,54 +1,123 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "wrap.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-/* The fault that is on, FAULTS for none. Written while only one thread runs, or while it does not
-   matter which one sees it first. */
-static atomic_int armed = FAULTS;
-static atomic_int calls, first, last, happened;
-static atomic_long blocks, mapped, threads;
+#if DP_HAVE_HWLOC
+#    include <hwloc.h>
+#endif
 
-void fault_begin(fault which, int nth, int onwards)
+/* Written while only one thread runs, or while it does not matter which one sees it first. */
+static struct {
+    atomic_int first, last, calls, happened;
+} faults[FAULTS];
+static atomic_int is_open;
+static atomic_long blocks, mapped, stuck, threads;
+
+/* Shared with the forked processes. */
+static atomic_int *most_calls;
+
+void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
+
+void fault_prepare(void)
 {
-    atomic_store(&calls, 0);
-    atomic_store(&first, nth);
-    atomic_store(&last, onwards ? INT_MAX : nth);
-    atomic_store(&armed, (int)which);
+    most_calls = __real_mmap(NULL, FAULTS * sizeof *most_calls, PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (most_calls == MAP_FAILED)
+        abort();
+}
+
+int fault_most_calls(fault which)
+{
+    return atomic_load(&most_calls[which]);
+}
+
+void fault_forget_calls(void)
+{
+    for (int i = 0; i < FAULTS; i++)
+        atomic_store(&most_calls[i], 0);
+}
+
+void fault_begin(const refusal *refusals, int count)
+{
+    for (int i = 0; i < count; i++) {
+        const refusal *r = &refusals[i];
+        atomic_store(&faults[r->which].last, r->onwards ? INT_MAX : r->nth);
+        atomic_store(&faults[r->which].first, r->nth);
+    }
+    atomic_store(&is_open, 1);
 }
 
 void fault_end(void)
 {
-    atomic_store(&armed, FAULTS);
+    atomic_store(&is_open, 0);
+}
+
+int fault_refused(fault which)
+{
+    return atomic_load(&faults[which].happened);
 }
 
 int fault_happened(void)
 {
-    return atomic_load(&happened);
+    for (int i = 0; i < FAULTS; i++)
+        if (fault_refused((fault)i))
+            return 1;
+    return 0;
 }
 
 fault_holdings fault_held(void)
 {
-    return (fault_holdings){atomic_load(&blocks), atomic_load(&mapped), atomic_load(&threads)};
+    return (fault_holdings){atomic_load(&blocks), atomic_load(&mapped), atomic_load(&stuck),
+                            atomic_load(&threads)};
+}
+
+static void note_calls(fault which, int calls)
+{
+    int most = atomic_load(&most_calls[which]);
+    while (calls > most && !atomic_compare_exchange_weak(&most_calls[which], &most, calls))
+        ;
 }
 
 /* Whether this call is to fail. */
 static int fails(fault which)
 {
-    if (atomic_load(&armed) != (int)which)
+    int first = atomic_load(&faults[which].first);
+    int lasts = which == FAULT_futex_missing && first > 0;
+    if (!atomic_load(&is_open) && !lasts)
         return 0;
-    int call = atomic_fetch_add(&calls, 1) + 1;
-    if (call < atomic_load(&first) || call > atomic_load(&last))
+    int call = atomic_fetch_add(&faults[which].calls, 1) + 1;
+    note_calls(which, call);
+    if (first == 0 || call < first || call > atomic_load(&faults[which].last))
         return 0;
-    atomic_store(&happened, 1);
+    atomic_store(&faults[which].happened, 1);
     return 1;
 }
+
+/* A function that gives `failure` and sets errno when it is refused, and does nothing else. */
+#define REFUSED(type, name, parameters, arguments, failure, error) \
+    type __real_##name parameters;                                 \
+    type __wrap_##name parameters;                                 \
+    type __wrap_##name parameters                                  \
+    {                                                              \
+        if (!fails(FAULT_##name))                                  \
+            return __real_##name arguments;                        \
+        errno = (error);                                           \
+        return (failure);                                          \
+    }
 
 /* ---- Memory ---- */
 
@@ -56,7 +125,6 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 void __real_free(void *block);
-void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 int __real_munmap(void *address, size_t size);
 
 void *__wrap_malloc(size_t size);
@@ -111,29 +179,32 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd,
 
 int __wrap_munmap(void *address, size_t size)
 {
-    int error = __real_munmap(address, size);
+    int error = -1;
+    if (fails(FAULT_munmap)) {
+        atomic_fetch_add(&stuck, (long)size);
+        errno = ENOMEM;
+    } else {
+        error = __real_munmap(address, size);
+    }
     if (!error)
         atomic_fetch_sub(&mapped, (long)size);
     return error;
 }
 
+REFUSED(int, madvise, (void *address, size_t size, int advice), (address, size, advice), -1, EINVAL)
+
 /* ---- Threads ---- */
 
 typedef void *(*thread_main)(void *argument);
+typedef void (*fork_handler)(void);
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_main f,
                           void *argument);
 int __real_pthread_join(pthread_t thread, void **result);
-int __real_pthread_attr_init(pthread_attr_t *attributes);
-int __real_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
-int __real_sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set);
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_main f,
                           void *argument);
 int __wrap_pthread_join(pthread_t thread, void **result);
-int __wrap_pthread_attr_init(pthread_attr_t *attributes);
-int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
-int __wrap_sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set);
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, thread_main f,
                           void *argument)
@@ -154,20 +225,69 @@ int __wrap_pthread_join(pthread_t thread, void **result)
     return error;
 }
 
-int __wrap_pthread_attr_init(pthread_attr_t *attributes)
+REFUSED(int, pthread_attr_init, (pthread_attr_t * attributes), (attributes), ENOMEM, errno)
+REFUSED(int, pthread_attr_setstacksize, (pthread_attr_t * attributes, size_t size),
+        (attributes, size), EINVAL, errno)
+REFUSED(int, pthread_setname_np, (pthread_t thread, const char *name), (thread, name), ERANGE,
+        errno)
+REFUSED(int, pthread_atfork, (fork_handler prepare, fork_handler parent, fork_handler in_child),
+        (prepare, parent, in_child), ENOMEM, errno)
+REFUSED(int, sched_setaffinity, (pid_t pid, size_t size, const cpu_set_t *set), (pid, size, set),
+        -1, EPERM)
+REFUSED(int, sched_getaffinity, (pid_t pid, size_t size, cpu_set_t *set), (pid, size, set), -1,
+        EPERM)
+REFUSED(int, sched_getcpu, (void), (), -1, ENOSYS)
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+/* The library's only system calls of its own are futexes. */
+long __wrap_syscall(long number, ...)
 {
-    return fails(FAULT_pthread_attr_init) ? ENOMEM : __real_pthread_attr_init(attributes);
+    long a[6];
+    va_list arguments;
+    va_start(arguments, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(arguments, long);
+    va_end(arguments);
+    int waits = number == SYS_futex && ((int)a[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+    int missing = number == SYS_futex && fails(FAULT_futex_missing);
+    if (missing || (waits && fails(FAULT_futex_interrupted))) {
+        errno = missing ? ENOSYS : EINTR;
+        return -1;
+    }
+    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-int __wrap_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
-{
-    return fails(FAULT_pthread_atfork) ? ENOMEM : __real_pthread_atfork(prepare, parent, child);
-}
+/* ---- Files, terminals and what is loaded ---- */
 
-int __wrap_sched_setaffinity(pid_t pid, size_t size, const cpu_set_t *set)
-{
-    if (!fails(FAULT_sched_setaffinity))
-        return __real_sched_setaffinity(pid, size, set);
-    errno = EPERM;
-    return -1;
-}
+REFUSED(int, open, (const char *path, int flags), (path, flags), -1, EMFILE)
+REFUSED(ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size), -1, EIO)
+REFUSED(ssize_t, write, (int fd, const void *buffer, size_t size), (fd, buffer, size), -1, EAGAIN)
+REFUSED(int, access, (const char *path, int mode), (path, mode), -1, EACCES)
+REFUSED(int, ioctl, (int fd, unsigned long request, void *argument), (fd, request, argument), -1,
+        ENOTTY)
+REFUSED(int, isatty, (int fd), (fd), 0, ENOTTY)
+REFUSED(long, sysconf, (int name), (name), -1, EINVAL)
+REFUSED(void *, dlsym, (void *handle, const char *name), (handle, name), NULL, ENOMEM)
+
+/* ---- hwloc ---- */
+
+#if DP_HAVE_HWLOC
+REFUSED(int, hwloc_topology_init, (hwloc_topology_t * h), (h), -1, ENOMEM)
+REFUSED(int, hwloc_topology_set_all_types_filter,
+        (hwloc_topology_t h, enum hwloc_type_filter_e filter), (h, filter), -1, EINVAL)
+REFUSED(int, hwloc_topology_set_type_filter,
+        (hwloc_topology_t h, hwloc_obj_type_t type, enum hwloc_type_filter_e filter),
+        (h, type, filter), -1, EINVAL)
+REFUSED(int, hwloc_topology_set_flags, (hwloc_topology_t h, unsigned long flags), (h, flags), -1,
+        EINVAL)
+REFUSED(int, hwloc_topology_load, (hwloc_topology_t h), (h), -1, ENOMEM)
+REFUSED(int, hwloc_topology_is_thissystem, (hwloc_topology_t h), (h), 0, EINVAL)
+REFUSED(int, hwloc_get_type_depth, (hwloc_topology_t h, hwloc_obj_type_t type), (h, type),
+        HWLOC_TYPE_DEPTH_UNKNOWN, EINVAL)
+REFUSED(unsigned, hwloc_get_nbobjs_by_depth, (hwloc_topology_t h, int depth), (h, depth), 0, EINVAL)
+REFUSED(hwloc_obj_t, hwloc_get_obj_by_depth, (hwloc_topology_t h, int depth, unsigned index),
+        (h, depth, index), NULL, EINVAL)
+REFUSED(int, hwloc_bitmap_first, (hwloc_const_bitmap_t set), (set), -1, EINVAL)
+#endif
