@@ -64,6 +64,22 @@ DP_TEST(engine, that_refuses_everything)
     EXPECT(0, dp_pool_destroy(pool));
 }
 
+/* What cannot be begun is not lost: the source is not asked twice for it. */
+DP_TEST(engine, that_refuses_a_lazy_map)
+{
+    const dp_executor executor = {.spawn = refuse};
+    dp_pool *pool = pool_on(&executor);
+    dp_source source = {.items = in, .n = 3, .item_size = sizeof *in};
+    dp_iter *iter;
+    size_t index = 7;
+    int result;
+    EXPECT(0, dp_pool_imap(pool, twice, &source, sizeof result, NULL, &iter));
+    for (int i = 0; i < 2; i++)
+        EXPECT(DP_ETHREAD, dp_iter_next(iter, PATIENCE, &index, &result));
+    EXPECT(0, dp_iter_destroy(iter));
+    EXPECT(0, dp_pool_destroy(pool));
+}
+
 /* ---- It runs everything at once ---- */
 
 static int at_once(void *state, void (*f)(void *), void *argument)
@@ -78,6 +94,7 @@ DP_TEST(engine, that_runs_everything_at_once)
     const dp_executor executor = {.spawn = at_once};
     dp_pool *pool = pool_on(&executor);
     dp_future *future;
+    dp_stats stats;
     int one = 1, result = 0;
     expect_map(pool, NULL);
     EXPECT(0, dp_pool_apply_async(pool, twice, &one, sizeof one, NULL, sizeof one, NULL, &future));
@@ -85,6 +102,12 @@ DP_TEST(engine, that_runs_everything_at_once)
     EXPECT(0, dp_future_get(future, &result, sizeof result));
     cr_assert_eq(result, 2);
     dp_future_release(future);
+    EXPECT(0, dp_pool_stats(pool, &stats));
+    cr_assert_eq(stats.workers, 4);
+    cr_assert_eq(stats.jobs_submitted, 1);
+    cr_assert_eq(stats.jobs_run, 1);
+    cr_assert_eq(stats.jobs_dropped + stats.threads + stats.spares_started, 0);
+    cr_assert(stats.items >= 1);
     EXPECT(0, dp_pool_destroy(pool));
 }
 

@@ -151,6 +151,31 @@ DP_TEST(environment, the_number_of_workers_is_explained)
     }
 }
 
+static int make_pool_in_task(void *out, const void *in, void *context)
+{
+    dp_pool *pool;
+    (void)out, (void)in;
+    *(int *)context = dp_pool_create(&pool, NULL);
+    return *(int *)context ? 1 : dp_pool_destroy(pool);
+}
+
+DP_TEST(environment, the_share_of_a_task_is_explained)
+{
+    if (is_serial())
+        cr_skip_test("a serial pool has one worker");
+    diary d = DIARY_INIT;
+    int code = -1;
+    setenv("DP_NUM_WORKERS", "6", 1);
+    dp_pool *pool = new_pool(3);
+    EXPECT(0, dp_on_message(note, &d));
+    EXPECT(0, dp_pool_apply(pool, make_pool_in_task, NULL, 0, NULL, 0,
+                            &(dp_options){.context = &code}));
+    EXPECT(0, dp_on_message(NULL, NULL));
+    EXPECT(0, code);
+    SAYS(&d, "with 2 workers: the task that makes it has 2 of the CPUs for itself");
+    end_pool(pool);
+}
+
 static int refuse(void *context, unsigned worker)
 {
     (void)context;

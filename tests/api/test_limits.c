@@ -163,6 +163,23 @@ DP_TEST(limits, run_timeout_fails_one_item)
     end_pool(pool);
 }
 
+static int sleep_long(void *o, const void *i, void *context)
+{
+    (void)o, (void)i, (void)context;
+    return dp_sleep(1000) == DP_ECANCELLED ? 0 : 3;
+}
+
+DP_TEST(limits, run_timeout_wakes_a_sleeper)
+{
+    dp_pool *pool = new_pool(2);
+    dp_options options = {.run_timeout = 0.02};
+    dp_error error;
+    options.error = &error;
+    EXPECT(DP_ETASK, dp_pool_apply(pool, sleep_long, NULL, 0, NULL, 0, &options));
+    EXPECT(DP_ETIMEDOUT, error.task_code);
+    end_pool(pool);
+}
+
 DP_TEST(limits, run_timeout_counts_as_the_items_failure)
 {
     dp_pool *pool = new_pool(2);

@@ -398,3 +398,35 @@ DP_TEST(reduce, refuses_absurd_sizes)
     cr_assert_eq(sum, 5);
     end_pool(pool);
 }
+
+static int add_slowly(void *accumulator, size_t begin, size_t end, void *context)
+{
+    dp_sleep(0.001); /* Long enough for other threads to come. */
+    return add_indices(accumulator, begin, end, context);
+}
+
+/* There are as many accumulators as the pool had lanes when the call was made. */
+DP_TEST(reduce, newcomers_to_a_growing_pool_share_an_accumulator)
+{
+    if (engine_under_test() != DP_ENGINE_THREADS)
+        cr_skip_test("only the thread engine can be resized");
+    enum { N = 40 };
+    counter entered = COUNTER_INIT, gate = COUNTER_INIT;
+    occupation o = {&entered, &gate};
+    dp_pool_options options = pool_options(1);
+    uint64_t sum = 0;
+    options.spares = -1;
+    dp_pool *pool = new_pool_with(&options);
+    dp_future *busy = occupy_worker(pool, &o), *reduction;
+    EXPECT(0, dp_pool_reduce_async(pool, add_slowly, NULL, 0, N, add, &zero, NULL, sizeof sum,
+                                   &(dp_options){.chunk = 1}, &reduction));
+    EXPECT(0, dp_pool_resize(pool, 4));
+    EXPECT(0, dp_future_wait(reduction, PATIENCE));
+    EXPECT(0, dp_future_get(reduction, &sum, sizeof sum));
+    cr_assert_eq(sum, N * (N - 1) / 2);
+    counter_add(&gate, 1);
+    EXPECT(0, dp_future_wait(busy, PATIENCE));
+    dp_future_release(reduction);
+    dp_future_release(busy);
+    end_pool(pool);
+}

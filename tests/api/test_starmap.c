@@ -166,3 +166,37 @@ DP_TEST(starmap, refuses_sizes_that_overflow)
     cr_assert_null(future);
     end_pool(pool);
 }
+
+/* Fails the first time. */
+static int weigh_at_second(void *out, const void *const *in, void *context)
+{
+    int attempt = atomic_fetch_add((atomic_int *)(uintptr_t)in[2], 1);
+    (void)context;
+    *(int *)out = *(const int *)in[0] + *(const int *)in[1];
+    return attempt == 0;
+}
+
+DP_TEST(starmap, items_that_fail_are_run_again)
+{
+    enum { N = 100 };
+    int a[N], b = 7, out[N] = {0};
+    atomic_int attempts[N];
+    const dp_column columns[] = {{a, sizeof *a, sizeof *a},
+                                 {&b, sizeof b, 0},
+                                 {attempts, sizeof *attempts, sizeof *attempts}};
+    dp_pool *pool = new_pool(2);
+    for (unsigned retries = 0; retries < 2; retries++) {
+        dp_options options = {.retries = retries, .run_timeout = PATIENCE};
+        for (int i = 0; i < N; i++) {
+            a[i] = i;
+            atomic_init(&attempts[i], 0);
+        }
+        EXPECT(retries ? 0 : DP_ETASK,
+               dp_pool_starmap(pool, weigh_at_second, columns, 3, out, sizeof *out, N, &options));
+        for (int i = 0; retries && i < N; i++) {
+            cr_assert_eq(out[i], i + 7);
+            cr_assert_eq(atomic_load(&attempts[i]), 2);
+        }
+    }
+    end_pool(pool);
+}

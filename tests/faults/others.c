@@ -109,7 +109,7 @@ static void progress_bar(void)
     int master, terminal, before = dup(STDERR_FILENO);
     struct winsize size = {.ws_row = 20, .ws_col = 60};
     char line[200];
-    dp_progress progress = {.done = 3, .total = 4, .seconds = 1, .rate = 3, .eta = 1};
+    dp_progress progress = {.done = 3, .total = 4, .seconds = 1, .rate = 3, .finished = 1};
     CHECK_EQUAL(openpty(&master, &terminal, NULL, NULL, &size), 0);
     fflush(stderr);
     CHECK(dup2(terminal, STDERR_FILENO) >= 0);
@@ -121,8 +121,8 @@ static void progress_bar(void)
     struct pollfd readable = {.fd = master, .events = POLLIN};
     CHECK_EQUAL(poll(&readable, 1, 0), shown);
     if (shown) {
-        CHECK(read(master, line, sizeof line) > 0);
-        CHECK(line[0] == '\r');
+        ssize_t length = read(master, line, sizeof line);
+        CHECK(length > 2 && line[0] == '\r' && line[length - 1] == '\n');
     }
     close(before);
     close(master);

@@ -57,6 +57,35 @@ static void create_auto(void)
     create(NULL, 0);
 }
 
+/* A pinning that the configuration wishes is left out when it cannot be had. */
+static void create_pinned_from_outside(void)
+{
+    dp_pool *pool = NULL;
+    CHECK_EQUAL(dp_config_push(&(dp_config){.pin = DP_PIN_COMPACT}), 0);
+    begin();
+    int code = dp_pool_create(&pool, &(dp_pool_options){.workers = 2});
+    fault_end();
+    CHECK(code != DP_ENOTSUP);
+    if (succeeded(code))
+        use_and_destroy(pool);
+    CHECK_EQUAL(dp_config_pop(), 0);
+}
+
+static void ignore_message(void *context, int level, const char *text)
+{
+    (void)context;
+    (void)level;
+    CHECK(text[0]);
+}
+
+/* What a pool tells about itself takes memory too, and files. */
+static void create_talking(void)
+{
+    CHECK_EQUAL(dp_on_message(ignore_message, NULL), 0);
+    create(NULL, 0);
+    CHECK_EQUAL(dp_on_message(NULL, NULL), 0);
+}
+
 static void create_serial(void)
 {
     create(&(dp_pool_options){.engine = DP_ENGINE_SERIAL, .workers = 1}, 1);
@@ -188,6 +217,8 @@ const scenario pool_scenarios[] = {
     {"create_scatter", create_scatter, NULL},
     {"create_unpinned", create_unpinned, NULL},
     {"create_auto", create_auto, NULL},
+    {"create_pinned_from_outside", create_pinned_from_outside, NULL},
+    {"create_talking", create_talking, NULL},
     {"create_serial", create_serial, NULL},
     {"create_hooked", create_hooked, NULL},
     {"create_hooked_serial", create_hooked_serial, NULL},
