@@ -27,19 +27,18 @@ void dp__call_note(dp__call *call, size_t item, int task_code)
         dp__call_fail(call, item, task_code);
 }
 
+/* In numbers, since an array that is NULL has items that are NULL too, and C does not allow even 0
+   to be added to that. */
 void dp__call_map_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
     dp_map_fn f = call->as.map.f;
-    size_t in_size = call->as.map.in_size, out_size = call->as.map.out_size;
-    const char *in = call->as.map.in ? call->as.map.in + begin * in_size : NULL;
-    char *out = call->as.map.out ? call->as.map.out + begin * out_size : NULL;
-    if (!call->as.map.in)
-        in_size = 0;
-    if (!out)
-        out_size = 0;
+    size_t in_size = call->as.map.in ? call->as.map.in_size : 0;
+    size_t out_size = call->as.map.out ? call->as.map.out_size : 0;
+    uintptr_t in = (uintptr_t)call->as.map.in + begin * in_size;
+    uintptr_t out = (uintptr_t)call->as.map.out + begin * out_size;
     for (size_t i = begin; i < end && !dp__call_is_stopped(batch, end - i); i++) {
-        int task_code = f(out, in, call->context);
+        int task_code = f((void *)out, (const void *)in, call->context);
         if (task_code || call->status)
             dp__call_note(call, i, task_code);
         in += in_size;
@@ -55,6 +54,12 @@ int dp__call_map_item(dp__call *call, size_t i)
                           in ? in + i * call->as.map.in_size : NULL, call->context);
 }
 
+/* Item i of a column, whose base may be NULL when its stride is 0. */
+static const void *column_item(const dp_column *column, size_t i)
+{
+    return (const void *)((uintptr_t)column->base + i * column->stride);
+}
+
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
@@ -64,7 +69,7 @@ void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end)
     const void *in[DP_MAX_COLUMNS];
     for (size_t i = begin; i < end && !dp__call_is_stopped(batch, end - i); i++) {
         for (size_t c = 0; c < ncolumns; c++)
-            in[c] = (const char *)columns[c].base + i * columns[c].stride;
+            in[c] = column_item(&columns[c], i);
         int task_code = call->as.starmap.f(out ? out + i * out_size : NULL, in, call->context);
         if (task_code || call->status)
             dp__call_note(call, i, task_code);
@@ -77,7 +82,7 @@ int dp__call_starmap_item(dp__call *call, size_t i)
     char *out = call->as.starmap.out;
     const void *in[DP_MAX_COLUMNS];
     for (size_t c = 0; c < call->as.starmap.ncolumns; c++)
-        in[c] = (const char *)columns[c].base + i * columns[c].stride;
+        in[c] = column_item(&columns[c], i);
     return call->as.starmap.f(out ? out + i * call->as.starmap.out_size : NULL, in, call->context);
 }
 
