@@ -42,12 +42,17 @@
 #    define STRESS_ASAN 0
 #endif
 
+/* How a program ends in which something was wrong. */
+#ifndef STRESS_FAIL
+#    define STRESS_FAIL() _exit(1)
+#endif
+
 /* Ends the program with a message unless the condition holds. */
 #define CHECK(condition)                                                              \
     do {                                                                              \
         if (!(condition)) {                                                           \
             fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
-            _exit(1);                                                                 \
+            STRESS_FAIL();                                                            \
         }                                                                             \
     } while (0)
 
@@ -60,7 +65,7 @@ static inline void stress_check_equal(const char *file, int line, const char *wh
 {
     if (got != want) {
         fprintf(stderr, "%s:%d: %s is %lld, not %lld\n", file, line, what, got, want);
-        _exit(1);
+        STRESS_FAIL();
     }
 }
 
@@ -149,7 +154,7 @@ static inline double stress_cpu_seconds(void)
         for (double until = stress_now() + STRESS_DEADLINE; !(condition); sched_yield())    \
             if (stress_now() > until) {                                                     \
                 fprintf(stderr, "%s:%d: never true: %s\n", __FILE__, __LINE__, #condition); \
-                _exit(1);                                                                   \
+                STRESS_FAIL();                                                              \
             }                                                                               \
     } while (0)
 
