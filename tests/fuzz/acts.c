@@ -70,7 +70,7 @@ static void run_job(fuzz_job *job)
 {
     char hits[INNER] = {0};
     dp_future *future;
-    unsigned cancels = atomic_load(&job->life->cancels);
+    unsigned cancels = atomic_load(&job->life->cancelled);
     int code = dp_pool_for_async(job->life->pool, hit_range, hits, 0, INNER, NULL, &future);
     if (code) {
         CHECK_EQUAL(code, DP_ECLOSED);

@@ -142,6 +142,7 @@ static void look_at_state(handle *h)
 static void cancel(handle *h)
 {
     atomic_store(&h->job->cancelled, 1);
+    atomic_store(&h->job->observed, 1);
     int code = dp_future_cancel(h->future);
     dp_future_state state = dp_future_status(h->future);
     if (code == 0) {

@@ -105,7 +105,7 @@ fuzz_job *job_new(player *p, const fuzz_step *s, pool_life *life, dp_pool *pool,
     job->thread = p->index;
     job->life = life;
     job->pool = pool;
-    job->cancels_before = atomic_load(&life->cancels);
+    job->cancels_before = atomic_load(&life->cancelled);
     job->kind = kind;
     job->n = n;
     job->has_items = kind == JOB_MAP || kind == JOB_ITER || kind == JOB_NOTHING;
@@ -613,6 +613,8 @@ void job_check_orphan(fuzz_job *job)
     if (job->npreds == 0 && job->kind != JOB_ITER) {
         findings found = look(job);
         check_skipped(job, &found);
+        if (found.failed && job->options.on_error != DP_ERRORS_COLLECT)
+            m.least += !atomic_load(&job->observed);
     }
     job_free_arrays(job);
 }

@@ -173,9 +173,10 @@ static void end_pools(void)
 
 static void end_job(fuzz_job *job)
 {
-    if (!job->settled)
+    int was_settled = job->settled;
+    if (!was_settled)
         job_check_orphan(job);
-    dp_future_release(atomic_load(&job->self));
+    m.most += job->is_async && !was_settled;
     CHECK_EQUAL(atomic_load(&job->callbacks_called), atomic_load(&job->callbacks_added));
     free(job->preds);
     free(job);
@@ -210,6 +211,7 @@ static void end_jobs(void)
 {
     fuzz_job *reversed = NULL, *next;
     for (fuzz_job *j = m.jobs; j; j = next) {
+        dp_future_release(atomic_load(&j->self)); /* The last one, for some. */
         next = j->next;
         j->next = reversed;
         reversed = j;
@@ -258,7 +260,9 @@ static void *conduct(void *unused)
     for (unsigned i = 1; i < m.program.threads; i++)
         CHECK_EQUAL(pthread_join(m.players[i].thread, NULL), 0);
     end();
-    CHECK_EQUAL(dp_unobserved_errors() - unobserved, atomic_load(&m.unobserved));
+    unobserved = dp_unobserved_errors() - unobserved;
+    CHECK_EQUAL(atomic_load(&m.unobserved), unobserved);
+    CHECK(m.least <= unobserved && unobserved <= m.most);
     return NULL;
 }
 

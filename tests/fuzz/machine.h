@@ -40,7 +40,8 @@ typedef struct pool_life {
     dp_pool *pool; /* NULL: the default pool. */
     unsigned slot;
     int is_serial, is_executor, has_hooks, has_local;
-    _Atomic(unsigned) closing, closed, cancels, terminating;
+    _Atomic(unsigned) closing, closed, terminating;
+    _Atomic(unsigned) cancels, cancelled; /* Calls of dp_pool_cancel() that began and ended. */
     _Atomic(unsigned) begun_workers, ended_workers;
     _Atomic(uint64_t) bumped, counted; /* In the memory of workers, and found there at the end. */
 } pool_life;
@@ -61,7 +62,7 @@ typedef struct fuzz_job {
     fuzz_step step;
     unsigned thread, number;
     pool_life *life;
-    unsigned cancels_before;
+    unsigned cancels_before; /* That had ended. */
     job_kind kind;
     dp_pool *pool; /* As it was passed. */
 
@@ -96,8 +97,9 @@ typedef struct fuzz_job {
     dp_error error; /* dp_options::error */
 
     /* What its thread knows. */
-    _Atomic(unsigned) callbacks_added, cancelled, cancelled_clean, observed;
-    int settled; /* It has finished and was looked at. */
+    _Atomic(unsigned) callbacks_added, cancelled, cancelled_clean;
+    _Atomic(unsigned) observed; /* Somebody has asked, or may have, how it ended. */
+    int settled;                /* It has finished and was looked at. */
     int code;
     dp_error outcome;
     dp_future_state last_state;
@@ -151,6 +153,7 @@ typedef struct machine {
     _Atomic(size_t) added, taken;
     _Atomic(size_t) items;
     _Atomic(uint64_t) unobserved, messages;
+    uint64_t least, most; /* How many failures that nobody asked about there must, and may, be. */
     _Atomic(fuzz_job *) looked_at; /* The last one that was checked, for messages. */
 } machine;
 

@@ -215,6 +215,7 @@ static void on_pool(player *p, const fuzz_step *s)
     case OP_cancel_pool:
         atomic_fetch_add(&life->cancels, 1);
         CHECK_EQUAL(dp_pool_cancel(life->pool), 0);
+        atomic_fetch_add(&life->cancelled, 1);
         break;
     case OP_terminate:
         terminate(life);
