@@ -285,7 +285,8 @@ int dp__job_finished(dp__job *job)
 void dp__job_sleep(dp__job *job, int64_t deadline)
 {
     dp_future *future = future_of(job);
-    uint32_t word = dp__fetch_or_acq_rel(&future->state, FLAG_WAITERS) | FLAG_WAITERS;
+    /* Relaxed: who finds the end here looks again, with acquire. */
+    uint32_t word = dp__fetch_or_relaxed(&future->state, FLAG_WAITERS) | FLAG_WAITERS;
     if (!is_final(word))
         dp__futex_wait(&future->state, word, deadline);
 }

@@ -85,6 +85,8 @@ static int wait_for_all(dp_future *const *futures, size_t n, int64_t deadline)
 
 /* ---- Any, and the first error ---- */
 
+/* Relaxed: when the listeners are taken off again, the lock of each future shows what its listener
+   has seen. */
 typedef struct waiter {
     _Atomic(uint32_t) is_met; /* The waiter sleeps on it. */
     _Atomic(size_t) left;     /* Entries that have not finished. */
@@ -98,10 +100,9 @@ typedef struct waiter {
 static void hear(dp_future *future, void *context)
 {
     waiter *w = context;
-    int is_last = dp__fetch_sub_acq_rel(&w->left, 1) == 1;
+    int is_last = dp__fetch_add_relaxed(&w->left, (size_t)-1) == 1;
     if (w->mode == DP_WAIT_ANY || is_last || dp__future_state(future) != DP_FUTURE_DONE) {
-        /* Release: pairs with the loads in wait_for_event(). */
-        dp__store_release(&w->is_met, 1);
+        dp__store_relaxed(&w->is_met, 1);
         dp__futex_wake(&w->is_met, 1);
     }
 }
@@ -132,19 +133,19 @@ static int wait_for_event(waiter *w, int64_t deadline)
 {
     int64_t nap = NAP_FIRST;
     int code = advance(w, 0);
-    while (code >= 0 && !dp__load_acquire(&w->is_met)) {
+    while (code >= 0 && !dp__load_relaxed(&w->is_met)) {
         if (dp__now_ns() >= deadline)
             return DP_ETIMEDOUT;
         int64_t limit = deadline == INT64_MAX ? dp__deadline(nap) : deadline;
         dp_blocking_begin();
-        while (!dp__load_acquire(&w->is_met) && dp__now_ns() < limit)
+        while (!dp__load_relaxed(&w->is_met) && dp__now_ns() < limit)
             dp__futex_wait(&w->is_met, 0, limit);
         dp_blocking_end();
         nap = nap * 2 > NAP_LAST ? NAP_LAST : nap * 2;
         /* What nobody has begun by now may be waiting for this very thread. Once we had to step in,
            we go on with the next. */
         do
-            code = dp__load_acquire(&w->is_met) ? 1 : advance(w, deadline);
+            code = dp__load_relaxed(&w->is_met) ? 1 : advance(w, deadline);
         while (code == 0);
     }
     return code < 0 ? code : 0;

@@ -2,13 +2,14 @@
 #ifndef MODEL_MODELS_H
 #define MODEL_MODELS_H
 
-/* Every model; each is in a file of its name in models/, law_newer in law.c. */
+/* Every model. Each is in a file in models/ of its name or of the beginning of it. */
 /* clang-format off */
 #define MODELS \
     MODEL(park) MODEL(lock) MODEL(lock_sleep) \
     MODEL(future) MODEL(timeout) MODEL(callback) MODEL(wait_any) MODEL(then) \
     MODEL(deque) MODEL(again) MODEL(leapfrog) MODEL(law) MODEL(law_newer) \
-    MODEL(loop) MODEL(guest) \
+    MODEL(law_loop) MODEL(law_loop_newer) MODEL(law_lane) MODEL(chain) MODEL(chain_older) \
+    MODEL(loop) MODEL(lanes) MODEL(nested) MODEL(stopped) MODEL(guest) \
     MODEL(pool) MODEL(wake) MODEL(jobs) MODEL(call)
 /* clang-format on */
 

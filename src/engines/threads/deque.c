@@ -154,9 +154,10 @@ static int reclaim(dp__worker *self, uint32_t index)
         if (tail > index)
             return 0;
         uint32_t split = tail + (index - tail) / 2;
-        /* Acquire is not needed: nothing of a thief's is read. The slots become private again
-           because a thief can only claim what is below the split it sees in the word it swaps. */
-        if (dp__cas_acq_rel(&self->shared, &word, dp__shared_next(word, tail, split))) {
+        /* Relaxed: nothing of a thief's is read, the slots become private again because a thief can
+           only claim what is below the split it sees in the word it swaps, and those that stay
+           public are still covered by the release in publish(), which a swap passes on. */
+        if (dp__cas_relaxed(&self->shared, &word, dp__shared_next(word, tail, split))) {
             set_limits(&self->arena, split);
             return 1;
         }
@@ -180,9 +181,9 @@ dp_task_joined dp_task_join_slow(dp_task_slot *slot)
         } else if (!reclaim(self, index)) {
             dp__wait_stolen(self, slot);
             /* Everything public was stolen and joined, so no thief's swap can succeed now and a
-               plain store loses nothing. Release: a later thief's acquire finds our writes. */
+               plain store loses nothing. Relaxed: there is nothing to take until publish(). */
             uint64_t word = dp__load_relaxed(&self->shared);
-            dp__store_release(&self->shared, dp__shared_next(word, index, index));
+            dp__store_relaxed(&self->shared, dp__shared_next(word, index, index));
             set_limits(arena, index);
             joined.done = 1;
         }

@@ -70,10 +70,12 @@ typedef struct dp__ticket {
     const struct dp__ticket *under;
 } dp__ticket;
 
+/* Looked at after the acquire of what shows the work, and before the swap that takes it. Relaxed:
+   whatever that acquire shows, this cannot find older; and nothing is read through it. */
 static inline int dp__ticket_valid(const dp__ticket *ticket)
 {
     for (; ticket; ticket = ticket->under)
-        if ((dp__load_acquire(ticket->word) & ticket->mask) != ticket->value)
+        if ((dp__load_relaxed(ticket->word) & ticket->mask) != ticket->value)
             return 0;
     return 1;
 }

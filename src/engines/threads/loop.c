@@ -23,7 +23,7 @@
 static int take_lane(dp__loop *loop, dp__worker *self)
 {
     uintptr_t note = dp__note(self);
-    uint32_t used = dp__load_acquire(&loop->slices_used);
+    uint32_t used = dp__load_relaxed(&loop->slices_used);
     uint32_t preferred = self->is_guest ? 0 : self->id + 1;
     uintptr_t nobody = 0;
     if (preferred < used && dp__cas_acq_rel(&loop->slices[preferred].occupant, &nobody, note))
@@ -34,12 +34,10 @@ static int take_lane(dp__loop *loop, dp__worker *self)
             continue;
         if (!dp__cas_acq_rel(&loop->slices[lane].occupant, &nobody, note))
             continue;
-        /* A slice beyond those that were cut still holds numbers of an older loop. */
-        while (lane >= used) {
-            dp__store_relaxed(&loop->slices[lane].range, 0);
-            if (dp__cas_acq_rel(&loop->slices_used, &used, lane + 1))
-                break;
-        }
+        /* Relaxed: a slice beyond those that were cut is empty, since the last loop left nothing
+           there, and the gate has let us see that. */
+        while (lane >= used && !dp__cas_relaxed(&loop->slices_used, &used, lane + 1))
+            ;
         return (int)lane;
     }
     return -1;
@@ -148,9 +146,10 @@ static dp__loop *descriptor(dp__worker *self, uint32_t depth)
         atomic_init(&loop->uneven, 0);
         loop->owner = self;
         loop->lanes = lanes;
-        /* The team owns it. Release: who frees the list later reads what stands here. */
+        /* The team owns it. Relaxed: only who frees the list reads it, and has joined all threads
+           and counted all guests before. */
         loop->next = dp__load_relaxed(&self->team->all_loops);
-        while (!dp__cas_acq_rel(&self->team->all_loops, &loop->next, loop))
+        while (!dp__cas_relaxed(&self->team->all_loops, &loop->next, loop))
             ;
         dp__store_release(&self->loops[depth], loop);
     }
@@ -159,7 +158,7 @@ static dp__loop *descriptor(dp__worker *self, uint32_t depth)
 
 void dp__loop_free_all(dp__team *team)
 {
-    dp__loop *loop = dp__load_acquire(&team->all_loops);
+    dp__loop *loop = dp__load_relaxed(&team->all_loops);
     while (loop) {
         dp__loop *next = loop->next;
         free(loop);
@@ -196,7 +195,7 @@ static void wait_for_all(dp__worker *self, dp__share *my)
     while ((gate = dp__load_acquire(&loop->gate)) & GATE_ENTERED) {
         /* Half a slice on its way to its thief was invisible when we looked. */
         int helped = !wait.lent && dp__share_take_part(my);
-        uint32_t used = dp__load_acquire(&loop->slices_used);
+        uint32_t used = dp__load_relaxed(&loop->slices_used);
         for (uint32_t lane = 0; lane < used && !helped; lane++) {
             uintptr_t note = dp__load_acquire(&loop->slices[lane].occupant);
             if (!note || dp__note_worker(note) == self)

@@ -91,7 +91,7 @@ static int take_block(dp__share *my, uint32_t *begin, uint32_t *end)
 /* The slice with most left, -1 if all seem empty. */
 static int fullest(const dp__share *my, uint64_t *range)
 {
-    uint32_t used = dp__load_acquire(&my->loop->slices_used);
+    uint32_t used = dp__load_relaxed(&my->loop->slices_used);
     uint32_t most = 0;
     int found = -1;
     for (uint32_t lane = 0; lane < used; lane++) {

@@ -139,5 +139,6 @@ void dp__wait_stolen(dp__worker *self, dp_task_slot *slot)
         dp__park(&self->parker, nap);
     }
     dp__wait_end(&wait);
-    dp__store_release(&self->waits_for, NULL);
+    /* Relaxed: there is nothing to go on to. */
+    dp__store_relaxed(&self->waits_for, NULL);
 }
