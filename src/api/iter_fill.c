@@ -184,7 +184,7 @@ static int prepare(dp_iter *it, dp__chunk *c)
 static int submit(dp_iter *it, dp__chunk *c)
 {
     /* Looked at again: the source may have ended the pool. */
-    int code = dp__load_acquire(&it->pool->closed) ? DP_ECLOSED : prepare(it, c);
+    int code = dp__load_relaxed(&it->pool->closed) ? DP_ECLOSED : prepare(it, c);
     if (code)
         return code;
     dp__lock_acquire(&it->lock);
@@ -235,8 +235,8 @@ int dp__iter_fill(dp_iter *it)
         it->current = NULL;
     }
     while (!it->refused && (it->held || may_pull(it))) {
-        /* Acquire: pairs with the release in dp_pool_close(). After that the engine may be gone. */
-        int code = dp__load_acquire(&it->pool->closed) ? DP_ECLOSED : 0;
+        /* When it is closed the engine may be gone. Relaxed: then nothing of it is looked at. */
+        int code = dp__load_relaxed(&it->pool->closed) ? DP_ECLOSED : 0;
         if (code == 0 && !it->held && !(it->held = fill(it)))
             break;
         dp__chunk *c = it->held;

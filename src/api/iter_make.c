@@ -142,7 +142,7 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
     int code = check(f, source, out_size, options);
     if (code == 0)
         code = dp__pool_resolve(pool, &pool);
-    if (code == 0 && dp__load_acquire(&pool->closed))
+    if (code == 0 && dp__load_relaxed(&pool->closed))
         code = DP_ECLOSED;
     if (code)
         return code;

@@ -267,7 +267,7 @@ static int check(dp_future *const *futures, size_t n, dp_pool **pool, size_t res
     for (size_t i = 0; i < n; i++)
         if (!dp__job_finished(&futures[i]->job) && futures[i]->generation != dp__fork_generation())
             return DP_EFORKED;
-    return dp__load_acquire(&(*pool)->closed) ? DP_ECLOSED : 0;
+    return dp__load_relaxed(&(*pool)->closed) ? DP_ECLOSED : 0;
 }
 
 /* A held future for a call, with the parents and `extra` bytes behind them in its payload. NULL if

@@ -10,6 +10,7 @@
     MODEL(deque) MODEL(again) MODEL(leapfrog) MODEL(law) MODEL(law_newer) \
     MODEL(law_loop) MODEL(law_loop_newer) MODEL(law_lane) MODEL(chain) MODEL(chain_older) \
     MODEL(loop) MODEL(lanes) MODEL(nested) MODEL(stopped) MODEL(guest) \
+    MODEL(imap) MODEL(imap_unordered) MODEL(imap_destroyed) MODEL(imap_takers) \
     MODEL(pool) MODEL(wake) MODEL(jobs) MODEL(call)
 /* clang-format on */
 
