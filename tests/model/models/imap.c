@@ -25,6 +25,8 @@ static struct {
     _Atomic(int) handed, got[ITEMS];
 } * all;
 
+static _Thread_local int is_runner;
+
 static int next_item(void *context, void *item)
 {
     (void)context;
@@ -32,7 +34,9 @@ static int next_item(void *context, void *item)
         return all->is_failing ? SOURCE_CODE : 0;
     if (all->is_open) {
         dp__store_relaxed(&all->it->size, 2);
-        dp__pause(); /* The item before may run, and wait for this one. */
+        /* The first item may run, and wait for the second. */
+        if (all->taken == 1)
+            dp__pause();
     }
     dp__store_release(&all->early, all->it);
     *(int *)item = all->taken++;
@@ -44,6 +48,9 @@ static int work(void *out, const void *in, void *context)
 {
     const int *item = in;
     (void)context;
+    /* Thread-local variables have the same address in all threads of a model. */
+    if (is_runner)
+        ((dp__chunk *)((dp__call *)dp__here.batch)->context)->filler = NULL;
     all->ran[*item]++;
     *(int *)out = *item + 7;
     return 0;
@@ -52,6 +59,7 @@ static int work(void *out, const void *in, void *context)
 static void run_some(void *unused)
 {
     (void)unused;
+    is_runner = 1;
     for (int i = 0; i < 2; i++)
         if (!stub_run_next(all->stub))
             dp__pause();

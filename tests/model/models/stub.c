@@ -18,7 +18,10 @@ static int submit(void *state, dp__job *job)
 static void run_claimed(dp__job *job)
 {
     dp__batch *batch = job->batch;
+    dp__context saved = dp__here;
+    dp__here = (dp__context){.batch = batch};
     batch->range(batch, 0, batch->n);
+    dp__here = saved;
     dp__job_finish(job);
 }
 
