@@ -63,7 +63,7 @@ static int sleep_in_line(dp__limited *limited, dp__waiter *waiter)
     for (;;) {
         uint32_t seen = dp__load_acquire(&limited->event);
         int64_t now = dp__now_ns(), limit = now + nap;
-        if (dp__load_acquire(&waiter->state) == DP__WAITER_GRANTED || is_over(limited))
+        if (dp__load_relaxed(&waiter->state) == DP__WAITER_GRANTED || is_over(limited))
             break;
         if (care && care->deadline < limit)
             limit = care->deadline;

@@ -116,7 +116,7 @@ static void enter_line(dp_limiter *limiter, dp__waiter *w, int is_first)
 {
     put(&limiter->line, w, is_first);
     count(limiter, w, 1);
-    dp__store_release(&w->state, DP__WAITER_IN_LINE);
+    dp__store_relaxed(&w->state, DP__WAITER_IN_LINE);
 }
 
 static void leave_line(dp_limiter *limiter, dp__waiter *w)
@@ -172,7 +172,7 @@ int dp__limiter_take(dp_limiter *limiter, dp__waiter *waiter)
 void dp__limiter_stand(dp_limiter *limiter, dp__waiter *waiter, int is_first)
 {
     if (is_foreign(limiter)) {
-        dp__store_release(&waiter->state, DP__WAITER_GRANTED); /* As dp__limiter_take(). */
+        dp__store_relaxed(&waiter->state, DP__WAITER_GRANTED); /* As dp__limiter_take(). */
         return;
     }
     dp__lock_acquire(&limiter->lock);
@@ -190,7 +190,7 @@ enum dp__waiter_state dp__limiter_withdraw(dp_limiter *limiter, dp__waiter *wait
         leave_line(limiter, waiter);
     else if (state == DP__WAITER_GRANTED && waiter->is_call)
         take_out(&limiter->granted, waiter);
-    dp__store_release(&waiter->state, DP__WAITER_OUT);
+    dp__store_relaxed(&waiter->state, DP__WAITER_OUT);
     dp__lock_release(&limiter->lock);
     return state;
 }
@@ -243,12 +243,13 @@ static int grant_one(dp_limiter *limiter, int may_run)
     if (can) {
         leave_line(limiter, first);
         limiter->unused--;
-        dp__store_release(&first->state, DP__WAITER_GRANTED);
+        dp__store_relaxed(&first->state, DP__WAITER_GRANTED);
         if (first->is_call) {
             put(&limiter->granted, first, 0);
             future = dp_future_retain(first->limited->future);
         } else {
             event = &first->limited->event;
+            /* Release: the state, for a sleeper that reads the number before it looks. */
             dp__fetch_add_acq_rel(event, 1);
         }
     }

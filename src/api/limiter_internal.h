@@ -25,8 +25,8 @@
 
 typedef struct dp__limited dp__limited;
 
-/* Where a waiter stands. Written under the limiter's lock; release, so that a sleeper sees what was
-   written before it was given the token. */
+/* Where a waiter stands. Written under the limiter's lock; relaxed, because a sleeper that finds a
+   token takes the lock, to be withdrawn, before it uses it. */
 enum dp__waiter_state {
     DP__WAITER_OUT, /* Nowhere. */
     DP__WAITER_IN_LINE,
@@ -71,7 +71,6 @@ struct dp__limited {
     dp_future *future;
     dp_pool *pool; /* With a reference to the structure. */
     dp__waiter waiter;
-    _Atomic(uint32_t) has_entered;
     dp__limited *held_next, **held_link; /* In the list of the pool, under its held_lock. */
 };
 

@@ -71,10 +71,6 @@ void dp__then_detach(dp_future *child)
    submit(). */
 static int enter_line(dp_future *child)
 {
-    dp__limited *limited = child->call.limited;
-    uint32_t nobody = 0;
-    if (!dp__cas_acq_rel(&limited->has_entered, &nobody, 1))
-        return 0;
     dp_future_retain(child); /* For the queue. */
     int code = dp__limited_enter(child);
     if (code) {
@@ -83,7 +79,7 @@ static int enter_line(dp_future *child)
     }
     /* Being accepted by the engine comes with a place of its own. */
     child->engine->release(child->engine_state);
-    dp__limiter_settle(limited->limiter);
+    dp__limiter_settle(child->call.limiter);
     return 0;
 }
 
@@ -104,7 +100,8 @@ static int submit(dp_future *child, dp__ended *ended)
     return code;
 }
 
-/* All parents have finished: starts or ends the child. */
+/* All parents have finished: starts or ends the child. Called once, by who took it on from the
+   last of them. */
 static void decide(dp_future *child, dp__ended *ended)
 {
     const dp__then *then = child->then;

@@ -10,6 +10,7 @@ typedef struct stub {
     dp_pool pool;
     int waiters_help; /* Who waits without a time limit runs a job that nobody has begun. */
     _Atomic(int) reserved;
+    _Atomic(uint32_t) halt; /* Never set. */
     /* Under the lock, unless only one thread submits and the model knows when. */
     dp__lock lock;
     dp__job *jobs[8];
