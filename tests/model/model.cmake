@@ -5,7 +5,7 @@
 set(models_3 park lock lock_sleep future timeout callback wait_any then deque again leapfrog law
     law_loop guest)
 set(models_4 law_newer)
-set(models_2 loop pool wake law_lane nested imap imap_unordered imap_destroyed imap_takers limited
+set(models_2 loop pool wake law_lane nested imap imap_unordered imap_destroyed imap_limited imap_takers limited
     limited_calls limited_turns then_all_cancelled completed completed_destroyed stopped)
 set(models_1 jobs call law_loop_newer chain chain_older lanes then_all)
 
@@ -14,7 +14,7 @@ list(REMOVE_ITEM model_sources src/platform/clock.c src/platform/futex.c)
 set(model_files ${models_1} ${models_2} ${models_3} ${models_4} crew stub)
 # These are in the files of others.
 list(REMOVE_ITEM model_files law_newer law_loop_newer law_lane chain_older stopped imap_unordered
-    imap_destroyed imap_takers limited_calls limited_turns then_all_cancelled
+    imap_destroyed imap_limited imap_takers limited_calls limited_turns then_all_cancelled
     completed_destroyed)
 list(TRANSFORM model_files REPLACE "(.+)" "tests/model/models/\\1.c")
 

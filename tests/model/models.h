@@ -10,7 +10,7 @@
     MODEL(deque) MODEL(again) MODEL(leapfrog) MODEL(law) MODEL(law_newer) \
     MODEL(law_loop) MODEL(law_loop_newer) MODEL(law_lane) MODEL(chain) MODEL(chain_older) \
     MODEL(loop) MODEL(lanes) MODEL(nested) MODEL(stopped) MODEL(guest) \
-    MODEL(imap) MODEL(imap_unordered) MODEL(imap_destroyed) MODEL(imap_takers) \
+    MODEL(imap) MODEL(imap_unordered) MODEL(imap_destroyed) MODEL(imap_limited) MODEL(imap_takers) \
     MODEL(limited) MODEL(limited_calls) MODEL(limited_turns) MODEL(then_all) MODEL(then_all_cancelled) \
     MODEL(completed) MODEL(completed_destroyed) \
     MODEL(pool) MODEL(wake) MODEL(jobs) MODEL(call)

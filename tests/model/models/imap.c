@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "api/iter_internal.h"
+#include "dp/limiter.h"
 #include "model.h"
 #include "stub.h"
 
@@ -20,6 +21,7 @@ static struct {
     stub *stub;
     dp_iter *it;
     _Atomic(dp_iter *) early; /* While it is being made. */
+    dp_limiter *limiter;
     int taken, window, is_failing, is_open;
     int ran[ITEMS];
     _Atomic(int) handed, got[ITEMS];
@@ -83,7 +85,8 @@ static void tear_down(int runner)
 static void make(int chunk, int is_ordered)
 {
     dp_source source = {.next = next_item, .item_size = sizeof(int)};
-    dp_options options = {.window = (size_t)all->window, .chunk = (size_t)chunk};
+    dp_options options = {
+        .window = (size_t)all->window, .chunk = (size_t)chunk, .limiter = all->limiter};
     int code = (is_ordered ? dp_pool_imap : dp_pool_imap_unordered)(
         &all->stub->pool, work, &source, sizeof(int), &options, &all->it);
     model_check(code == 0);
@@ -123,6 +126,27 @@ static void in_order(void)
     take_all(1, DP_ESOURCE);
     model_check(dp_iter_destroy(all->it) == 0);
     tear_down(runner);
+}
+
+/* Destroyed half way, too: a call that waits for the token, or was given it, gives it back. */
+static void limited(void)
+{
+    uint32_t taken;
+    size_t waiting;
+    set_up(WINDOW);
+    model_check(dp_limiter_create(&all->limiter, 1) == 0);
+    int runner = model_spawn(run_some, NULL);
+    make(1, 1);
+    model_check(take(all->it) == 0);
+    model_check(dp_iter_destroy(all->it) == 0);
+    model_join(runner);
+    while (stub_run_next(all->stub))
+        ;
+    model_check(dp_limiter_usage(all->limiter, &taken, &waiting) == 0);
+    model_check(taken == 0 && waiting == 0);
+    dp_limiter_destroy(all->limiter);
+    stub_destroy(all->stub);
+    free(all);
 }
 
 /* As if the cost of items were known: chunks are submitted with one item and get another while they
@@ -202,4 +226,5 @@ static void two_takers(void)
 const model model_imap = {"imap", in_order, MODEL_NO_FAULTS};
 const model model_imap_unordered = {"imap_unordered", unordered, MODEL_NO_FAULTS};
 const model model_imap_destroyed = {"imap_destroyed", destroyed, MODEL_NO_FAULTS};
+const model model_imap_limited = {"imap_limited", limited, MODEL_NO_FAULTS};
 const model model_imap_takers = {"imap_takers", two_takers, MODEL_NO_FAULTS};
