@@ -5,9 +5,10 @@
 set(models_3 park lock lock_sleep future timeout callback wait_any then deque again leapfrog law
     law_loop guest)
 set(models_4 law_newer)
-set(models_2 loop pool wake law_lane nested imap imap_unordered imap_destroyed imap_limited imap_takers limited
-    limited_calls limited_turns then_all_cancelled completed completed_destroyed stopped)
-set(models_1 jobs call law_loop_newer chain chain_older lanes then_all)
+set(models_2 loop pool wake law_lane imap imap_unordered imap_destroyed imap_takers limited
+    limited_turns completed completed_destroyed stopped)
+set(models_1 jobs call law_loop_newer chain chain_older lanes nested imap_limited limited_calls
+    then_all then_all_cancelled)
 
 set(model_sources ${sources})
 list(REMOVE_ITEM model_sources src/platform/clock.c src/platform/futex.c)
