@@ -18,7 +18,6 @@
 #define dp__fetch_sub_release(p, v) dp__weaker(atomic_fetch_sub_explicit, p, v, release)
 #define dp__fetch_or_acquire(p, v)  dp__weaker(atomic_fetch_or_explicit, p, v, acquire)
 #define dp__fetch_or_release(p, v)  dp__weaker(atomic_fetch_or_explicit, p, v, release)
-#define dp__fetch_and_relaxed(p, v) dp__weaker(atomic_fetch_and_explicit, p, v, relaxed)
 #define dp__fetch_and_acquire(p, v) dp__weaker(atomic_fetch_and_explicit, p, v, acquire)
 #define dp__fetch_and_release(p, v) dp__weaker(atomic_fetch_and_explicit, p, v, release)
 #define dp__cas_release(p, expected, v)                                                 \

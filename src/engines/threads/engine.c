@@ -59,12 +59,9 @@ static int inside(void *state)
 static int run_short(dp__team *team, dp__batch *batch, int within)
 {
     dp__guest guest;
-    if (!within) {
-        dp__idle_guest_enter(team);
-        if (dp__load_acquire(&team->closed)) {
-            dp__idle_guest_leave(team);
-            return DP_ECLOSED;
-        }
+    if (!within && (!dp__idle_guest_enter(team) || dp__load_relaxed(&team->closed))) {
+        dp__idle_guest_leave(team);
+        return DP_ECLOSED;
     }
     size_t done = dp__loop_run_short(team, batch);
     int is_worker = done < batch->n && dp__guest_enter(team, &guest, DP__GUEST_ALWAYS) == 0;
@@ -164,7 +161,7 @@ static void close_team(void *state)
 {
     dp__team *team = state;
     dp__inject_close(team);
-    dp__idle_wake_all(team);
+    dp__idle_nudge(team, UINT32_MAX);
 }
 
 static int stop(void *state, enum dp__stop how, int64_t deadline)
@@ -251,16 +248,17 @@ static void add_counts(dp_stats *stats, const dp__worker *worker)
 static void stats(void *state, dp_stats *out)
 {
     dp__team *team = state;
-    /* Acquire: pairs with the release of whoever filled the tables. */
+    /* Acquire: pairs with the release of whoever filled the tables before he counted the entry. */
     uint32_t threads = dp__load_acquire(&team->threads_used);
     uint32_t guests = dp__load_acquire(&team->guests_used);
     for (uint32_t i = 0; i < threads; i++)
-        add_counts(out, dp__load_acquire(&team->threads[i]));
+        add_counts(out, dp__load_relaxed(&team->threads[i]));
     for (uint32_t i = 0; i < guests; i++)
-        add_counts(out, dp__load_acquire(&team->guests[i]));
-    /* Taken first: acquire, so that what was brought before is in the other number. */
-    uint64_t taken = dp__load_acquire(&team->taken_count);
-    out->jobs_submitted = dp__load_acquire(&team->brought_count);
+        add_counts(out, dp__load_relaxed(&team->guests[i]));
+    /* What was taken was brought, though that may not be visible yet. */
+    uint64_t taken = dp__load_relaxed(&team->taken_count);
+    uint64_t brought = dp__load_relaxed(&team->brought_count);
+    out->jobs_submitted = brought < taken ? taken : brought;
     out->jobs_waiting = out->jobs_submitted - taken;
     out->jobs_dropped = dp__load_relaxed(&team->jobs_dropped);
     out->wakeups = dp__load_relaxed(&team->wakeups);

@@ -15,8 +15,7 @@ static _Thread_local struct {
 static int try_take(dp__worker *guest)
 {
     uint32_t free_state = 0;
-    return guest && dp__load_relaxed(&guest->in_use) == 0 &&
-           dp__cas_acquire(&guest->in_use, &free_state, 1);
+    return dp__load_relaxed(&guest->in_use) == 0 && dp__cas_acquire(&guest->in_use, &free_state, 1);
 }
 
 /* Adds a guest to the table. NULL if the table is full or memory is out. Guests are never removed:
@@ -28,8 +27,8 @@ static dp__worker *add_guest(dp__team *team)
     uint32_t index = dp__load_relaxed(&team->guests_used);
     if (index < DP__MAX_GUESTS && (made = dp__worker_create(team, index, 1))) {
         dp__store_relaxed(&made->in_use, 1);
-        /* Release: thieves that see the entry see the worker. */
-        dp__store_release(&team->guests[index], made);
+        dp__store_relaxed(&team->guests[index], made);
+        /* Release: thieves that see the number find the entry and the worker. */
         dp__store_release(&team->guests_used, index + 1);
     }
     dp__lock_release(&team->lock);
@@ -45,22 +44,21 @@ static dp__worker *take_guest(dp__team *team)
             return guest;
     }
     for (uint32_t i = 0; i < used; i++) {
-        dp__worker *guest = dp__load_acquire(&team->guests[i]);
+        dp__worker *guest = dp__load_relaxed(&team->guests[i]);
         if (try_take(guest))
             return guest;
     }
     return add_guest(team);
 }
 
-/* Whether a guest that is counted already may stay. Either who closes the team sees the count, or
-   we see the team closed. */
+/* Whether a guest that is counted already may stay. Either who takes the team down sees the count,
+   or we see it down. Relaxed: before that, the flag only says what calls are refused, and nothing
+   is found by it. */
 static int may_enter(dp__team *team, int is_up, enum dp__guest_when when)
 {
     if (when == DP__GUEST_ALWAYS)
         return 1;
-    /* A team that is down was closed before, which is what decides: while a thread is on its way
-       between two counts the word may look as if it were down for a moment. */
-    return when == DP__GUEST_FOR_JOB ? is_up : !dp__load_acquire(&team->closed);
+    return is_up && (when == DP__GUEST_FOR_JOB || !dp__load_relaxed(&team->closed));
 }
 
 int dp__guest_enter(dp__team *team, dp__guest *guest, enum dp__guest_when when)

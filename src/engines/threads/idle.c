@@ -17,6 +17,8 @@
 #define NAP_LAST  INT64_C(1000000)
 /* A thread beyond the team's size ends after this time without work. */
 #define LINGER INT64_C(1000000000)
+/* What a waker adds to the idle word, if a thread is parked, before it takes a bit. */
+#define ONE_WAKES (DP__IDLE_AWAKE - DP__IDLE_PARKED)
 
 /* Whether the team may have one more thread awake for this purpose. */
 static int has_room(dp__team *team, uint64_t word, enum dp__wake what)
@@ -25,55 +27,70 @@ static int has_room(dp__team *team, uint64_t word, enum dp__wake what)
     return running < dp__load_relaxed(&team->target);
 }
 
-/* Takes the bit of one thread that is not bound to this CPU, -1 for any, out of the mask. The
-   caller then owes that thread its token. */
-static dp__worker *claim_parked(dp__team *team, int except_cpu)
+/* Words of the mask. Relaxed: a thread's bit is in one that its waker knows of, or soon will. */
+static uint32_t mask_words(dp__team *team)
 {
-    uint32_t words = (dp__load_acquire(&team->threads_used) + 63) / 64;
-    for (uint32_t i = 0; i < words; i++) {
-        uint64_t mask = dp__load_relaxed(&team->parked[i]);
-        while (mask) {
-            uint32_t bit = (uint32_t)__builtin_ctzll(mask);
-            uint64_t one = UINT64_C(1) << bit;
-            dp__worker *worker = dp__load_acquire(&team->threads[i * 64 + bit]);
-            if (except_cpu >= 0 && worker->cpu == except_cpu)
-                mask &= ~one;
-            else if (dp__fetch_and_acq_rel(&team->parked[i], ~one) & one)
+    return (dp__load_relaxed(&team->threads_used) + 63) / 64;
+}
+
+/* The bits of a part of the mask. Acquire: pairs with the fetch_or of dp__idle_park(). A thread
+   began after its entry in the table was written, so for its bit the entry is there. */
+static uint64_t mask_part(dp__team *team, uint32_t i)
+{
+    return dp__load_acquire(&team->parked[i]);
+}
+
+static dp__worker *lowest(dp__team *team, uint32_t i, uint64_t mask)
+{
+    return dp__load_relaxed(&team->threads[i * 64 + (uint32_t)__builtin_ctzll(mask)]);
+}
+
+/* Takes the bit of one thread that is not bound to this CPU, -1 for any, out of the mask. NULL if
+   there was none, or others were faster. */
+static dp__worker *take_bit(dp__team *team, int except_cpu)
+{
+    for (uint32_t i = 0; i < mask_words(team); i++)
+        for (uint64_t mask = mask_part(team, i); mask; mask &= mask - 1) {
+            dp__worker *worker = lowest(team, i, mask);
+            uint64_t one = mask & (0 - mask);
+            if ((except_cpu < 0 || worker->cpu != except_cpu) &&
+                dp__fetch_and_relaxed(&team->parked[i], ~one) & one)
                 return worker;
-            else
-                mask = dp__load_relaxed(&team->parked[i]);
         }
-    }
     return NULL;
 }
 
-/* Gives a thread whose bit was taken out of the mask its token. */
-static void wake(dp__team *team, dp__worker *worker)
+static void give_token(dp__team *team, dp__worker *worker)
 {
-    dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE - DP__IDLE_PARKED);
     dp__fetch_add_relaxed(&team->wakeups, 1);
     dp__unpark(&worker->parker);
 }
 
-static int wake_one(dp__team *team)
+/* Wakes one of the parked threads. The caller has counted it as awake, by a swap of the idle word,
+   so there is a bit for us; others only take as many as they have counted. */
+static void wake_counted(dp__team *team)
 {
     /* A guest floats: the thread that is bound to the guest's CPU would be no help there. */
-    dp__worker *worker = team->planned ? claim_parked(team, sched_getcpu()) : NULL;
-    if (!worker)
-        worker = claim_parked(team, -1);
-    if (worker)
-        wake(team, worker);
-    return worker != NULL;
+    dp__worker *worker = team->planned ? take_bit(team, sched_getcpu()) : NULL;
+    /* A look can miss it while bits come and go in several words, or when it is not visible yet. */
+    while (!worker && !(worker = take_bit(team, -1)))
+        dp__pause();
+    give_token(team, worker);
 }
 
 static void wake_if_room(dp__team *team, uint64_t word, enum dp__wake what)
 {
-    if (!has_room(team, word, what))
-        return;
-    if (dp__idle_parked(word) > 0)
-        wake_one(team);
-    else
-        dp__thread_start_spare(team);
+    while (has_room(team, word, what)) {
+        if (dp__idle_parked(word) == 0) {
+            dp__thread_start_spare(team);
+            return;
+        }
+        /* Relaxed: the work goes with the token, or with the step before; see idle.md. */
+        if (dp__cas_relaxed(&team->idle, &word, word + ONE_WAKES)) {
+            wake_counted(team);
+            return;
+        }
+    }
 }
 
 void dp__idle_wake(dp__team *team, enum dp__wake what)
@@ -94,34 +111,15 @@ void dp__idle_signal(dp__team *team)
         dp__idle_wake(team, DP__WAKE_STEAL);
 }
 
-void dp__idle_wake_all(dp__team *team)
+void dp__idle_nudge(dp__team *team, uint32_t count)
 {
-    /* A thread that parks after this has seen why it was to be woken. So each is woken once: a
-       second look would find some parked again, and on a busy machine there would be no end. */
+    /* A thread that parks after this sees for itself what it was to be told. The bits of those that
+       parked before are found: this reads from the release sequence of their counts. */
     dp__fetch_add_acq_rel(&team->idle, 0);
-    uint32_t words = (dp__load_acquire(&team->threads_used) + 63) / 64;
-    for (uint32_t i = 0; i < words; i++)
-        for (uint64_t mask = dp__load_relaxed(&team->parked[i]); mask; mask &= mask - 1) {
-            uint32_t bit = (uint32_t)__builtin_ctzll(mask);
-            uint64_t one = UINT64_C(1) << bit;
-            /* One at a time: between the bit and the count its thread may come back and park anew,
-               and so be counted wrongly for that moment. */
-            if (dp__fetch_and_acq_rel(&team->parked[i], ~one) & one)
-                wake(team, dp__load_acquire(&team->threads[i * 64 + bit]));
-        }
-}
-
-void dp__idle_nudge(dp__team *team)
-{
-    uint32_t words = (dp__load_acquire(&team->threads_used) + 63) / 64;
-    dp__fetch_add_acq_rel(&team->idle, 0);
-    for (uint32_t i = 0; i < words; i++) {
-        uint64_t mask = dp__load_relaxed(&team->parked[i]);
-        if (mask) {
-            uint32_t bit = (uint32_t)__builtin_ctzll(mask);
-            dp__unpark(&dp__load_acquire(&team->threads[i * 64 + bit])->parker);
-            return;
-        }
+    for (uint32_t i = 0; i < mask_words(team); i++) {
+        uint64_t mask = mask_part(team, i);
+        for (; mask && count > 0; mask &= mask - 1, count--)
+            give_token(team, lowest(team, i, mask));
     }
 }
 
@@ -136,20 +134,32 @@ static int should_stay(dp__worker *self, uint64_t word)
     return has_room(team, word, DP__WAKE_STEAL) && dp__search_sees_work(team, self);
 }
 
-/* Takes the post of the napping thread if it is free and worth having. */
+/* Takes the post of the napping thread if it is free and worth having: while somebody runs who may
+   have or make work. That is in the word that was modified last, though he may not have shown his
+   root yet. */
 static int become_sentinel(dp__team *team, uint64_t word)
 {
     uint32_t nobody = 0;
-    return has_room(team, word, DP__WAKE_STEAL) && dp__search_sees_roots(team) &&
-           dp__cas_acq_rel(&team->sentinel, &nobody, 1);
+    return has_room(team, word, DP__WAKE_STEAL) && dp__idle_running(word) > 0 &&
+           dp__cas_relaxed(&team->sentinel, &nobody, 1);
 }
 
-/* Leaves the parked state without having been woken. If a waker has taken our bit it also has
-   corrected the count, and its token stays in the parker, where it does no harm. */
-static void leave_mask(dp__worker *self, _Atomic(uint64_t) *mask, uint64_t bit)
+/* Leaves the parked state without having been woken, in the order of a waker. 0 if it cannot: every
+   thread that is counted as parked is being woken. Then the caller's token comes, or that of one
+   which parks now, and looks after that for itself. */
+static int leave_mask(dp__worker *self, _Atomic(uint64_t) *mask, uint64_t bit)
 {
-    if (dp__fetch_and_acq_rel(mask, ~bit) & bit)
-        dp__fetch_add_acq_rel(&self->team->idle, DP__IDLE_AWAKE - DP__IDLE_PARKED);
+    dp__team *team = self->team;
+    uint64_t word = dp__load_relaxed(&team->idle);
+    do {
+        if (dp__idle_parked(word) == 0)
+            return 0;
+    } while (!dp__cas_relaxed(&team->idle, &word, word + ONE_WAKES));
+    /* A waker who has taken our bit meanwhile had counted us. What we counted is another one's; the
+       waker's token stays in the parker, where it does no harm. */
+    if (!(dp__fetch_and_relaxed(mask, ~bit) & bit))
+        wake_counted(team);
+    return 1;
 }
 
 /* Sleeps until woken, until there is work, or until this thread has been superfluous for long. */
@@ -162,20 +172,22 @@ static enum dp__parked sleep_parked(dp__worker *self, _Atomic(uint64_t) *mask, u
         int surplus = dp__thread_is_surplus(team);
         int64_t limit = *sentinel ? dp__deadline(nap) : surplus ? linger : INT64_MAX;
         dp__park(&self->parker, limit);
-        if (!(dp__load_acquire(mask) & bit))
+        /* Relaxed, both: what we were woken or nudged for has come with the token, and who comes by
+           himself will look once more when he parks. */
+        if (!(dp__load_relaxed(mask) & bit))
             return DP__PARKED_WOKEN;
         dp__thread_reap(team);
-        uint64_t word = dp__load_acquire(&team->idle);
+        uint64_t word = dp__load_relaxed(&team->idle);
         int stay = should_stay(self, word);
-        if (stay || (surplus && !*sentinel && dp__now_ns() >= limit)) {
-            leave_mask(self, mask, bit);
+        int is_over = surplus && !*sentinel && dp__now_ns() >= limit;
+        if ((stay || is_over) && leave_mask(self, mask, bit))
             return stay ? DP__PARKED_WOKEN : DP__PARKED_SURPLUS;
-        }
         /* The napping thread asks for work on every round: this is what makes a worker that forked
-           and then went quiet share what it has. Without roots the post is not worth having. */
-        if (*sentinel && !dp__search_sees_roots(team)) {
-            dp__store_release(&team->sentinel, 0);
-            *sentinel = 0;
+           and then went quiet share what it has. When nobody runs the post is given up; and taken
+           again if by then somebody does, as another one may have parked who found it taken. */
+        if (*sentinel && dp__idle_running(word) == 0) {
+            dp__store_relaxed(&team->sentinel, 0);
+            *sentinel = become_sentinel(team, dp__fetch_add_acq_rel(&team->idle, 0));
         }
         nap = nap * 2 > NAP_LAST ? NAP_LAST : nap * 2;
     }
@@ -187,22 +199,20 @@ enum dp__parked dp__idle_park(dp__worker *self)
     _Atomic(uint64_t) *mask = &team->parked[self->id / 64];
     uint64_t bit = UINT64_C(1) << (self->id % 64);
 
-    /* First the bit, so that a waker that sees the count finds it; then the count; then the last
-       look. The waker does the same in reverse: work, count, bit. */
+    /* First the bit, so that a waker that has counted finds it; then the count; then the last look.
+       The waker does it in this order: work, count, bit. */
     dp__fetch_or_acq_rel(mask, bit);
     uint64_t change = DP__IDLE_PARKED - DP__IDLE_AWAKE;
     uint64_t word = dp__fetch_add_acq_rel(&team->idle, change) + change;
     dp__thread_reap(team);
-    if (should_stay(self, word)) {
-        leave_mask(self, mask, bit);
+    if (should_stay(self, word) && leave_mask(self, mask, bit))
         return DP__PARKED_WOKEN;
-    }
 
     int sentinel = become_sentinel(team, word);
     enum dp__parked outcome = sleep_parked(self, mask, bit, &sentinel);
     if (sentinel) {
         /* Whoever leaves this post because there is work finds a successor, who will nap. */
-        dp__store_release(&team->sentinel, 0);
+        dp__store_relaxed(&team->sentinel, 0);
         dp__idle_signal(team);
     }
     return outcome;
@@ -215,6 +225,7 @@ static _Thread_local uint32_t lent_depth;
 static void give_up(dp__worker *self)
 {
     dp__store_relaxed(&self->busy, 0);
+    /* The read-modify-write that meets the one of a waker who found no room: see idle.md. */
     dp__fetch_add_acq_rel(&self->team->idle, self->is_guest ? DP__IDLE_LENT : 0 - DP__IDLE_AWAKE);
 }
 
@@ -235,7 +246,7 @@ static void take_back(dp__worker *self)
 {
     dp__store_relaxed(&self->busy, 1);
     dp__deque_expect_thieves(self);
-    dp__fetch_add_acq_rel(&self->team->idle, self->is_guest ? 0 - DP__IDLE_LENT : DP__IDLE_AWAKE);
+    dp__fetch_add_relaxed(&self->team->idle, self->is_guest ? 0 - DP__IDLE_LENT : DP__IDLE_AWAKE);
 }
 
 /* Calls f once for each worker that the thread is; some stand in the chain twice. */
@@ -292,18 +303,25 @@ void dp__places_gone(int is_first)
 
 int dp__idle_guest_enter(dp__team *team)
 {
-    return !(dp__fetch_add_acq_rel(&team->idle, DP__IDLE_GUEST) & DP__IDLE_DOWN);
+    /* Relaxed: it is the count that keeps the team up, and a guest finds nothing by it. */
+    return !(dp__fetch_add_relaxed(&team->idle, DP__IDLE_GUEST) & DP__IDLE_DOWN);
 }
 
 void dp__idle_guest_leave(dp__team *team)
 {
     uint32_t target = dp__load_relaxed(&team->target);
     uint64_t word = dp__load_relaxed(&team->idle);
+    int hands_on;
     do {
-        /* While we fill the last place, another root may have offered work nobody was woken for.
-           After the subtraction the team may be gone, so a successor is woken before. */
-        if (dp__idle_parked(word) > 0 && dp__idle_running(word) == target &&
-            dp__search_sees_roots(team) && wake_one(team))
-            word = dp__load_relaxed(&team->idle);
-    } while (!dp__cas_acq_rel(&team->idle, &word, word - DP__IDLE_GUEST));
+        /* While we fill the last place, another root may have offered work nobody was woken for. */
+        hands_on = dp__idle_parked(word) > 0 && dp__idle_running(word) == target &&
+                   dp__search_sees_roots(team);
+    } while (!dp__cas_acq_rel(&team->idle, &word,
+                              word + (hands_on ? ONE_WAKES + DP__IDLE_LENT : 0 - DP__IDLE_GUEST)));
+    /* The place goes over in one step, or its new owner might find none and park again. After the
+       subtraction the team may be gone, so that comes last. */
+    if (hands_on) {
+        wake_counted(team);
+        dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_GUEST - DP__IDLE_LENT);
+    }
 }

@@ -57,12 +57,10 @@ void dp__idle_wake(dp__team *team, enum dp__wake what);
    to park; for work that a napping thread will find too. Cheap when nobody is parked. */
 void dp__idle_signal(dp__team *team);
 
-/* Wakes every parked thread, each once: the team closes or shrinks. */
-void dp__idle_wake_all(dp__team *team);
-
-/* Lets one parked thread look around, without a change of the counts: a thread has ended and wants
-   to be joined. A thread that is about to park sees that for itself, as with dp__idle_wake(). */
-void dp__idle_nudge(dp__team *team);
+/* Lets so many parked threads, or all if there are fewer, look around, without a change of the
+   counts: the team closes or has another size, or a thread has ended and wants to be joined. A
+   thread that is about to park sees that for itself, as with dp__idle_wake(). */
+void dp__idle_nudge(dp__team *team, uint32_t count);
 
 /* How a parked thread came back. */
 enum dp__parked { DP__PARKED_WOKEN, DP__PARKED_SURPLUS };

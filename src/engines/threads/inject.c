@@ -26,7 +26,7 @@ static void bring(dp__team *team, dp__job *job)
     append(&team->brought[priority], (dp__jobs){job, job});
     if (priority < dp__load_relaxed(&team->brought_best))
         dp__store_relaxed(&team->brought_best, priority);
-    dp__store_release(&team->brought_count, dp__load_relaxed(&team->brought_count) + 1);
+    dp__store_relaxed(&team->brought_count, dp__load_relaxed(&team->brought_count) + 1);
 }
 
 int dp__inject_push(dp__team *team, dp__job *job)
@@ -61,15 +61,14 @@ void dp__inject_push_reserved(dp__team *team, dp__job *job)
     dp__lock_acquire(&team->bring_lock);
     if (job)
         bring(team, job);
-    /* Release, after the job: who finds nothing reserved any more finds it. */
-    dp__store_release(&team->reserved, dp__load_relaxed(&team->reserved) - 1);
+    dp__store_relaxed(&team->reserved, dp__load_relaxed(&team->reserved) - 1);
     int closed = dp__load_relaxed(&team->closed) != 0;
     dp__lock_release(&team->bring_lock);
     if (job)
         dp__idle_wake_queue(team);
     /* They may all end now. */
     if (closed)
-        dp__idle_wake_all(team);
+        dp__idle_nudge(team, UINT32_MAX);
 }
 
 int dp__inject_holds_any(dp__team *team)
@@ -115,7 +114,7 @@ static dp__job *pop(dp__team *team)
     if (best < DP__PRIORITIES) {
         job = team->waiting[best].first;
         team->waiting[best].first = job->next;
-        dp__store_release(&team->taken_count, dp__load_relaxed(&team->taken_count) + 1);
+        dp__store_relaxed(&team->taken_count, dp__load_relaxed(&team->taken_count) + 1);
     }
     dp__lock_release(&team->take_lock);
     return job;
@@ -164,7 +163,7 @@ void dp__inject_note_stale(dp__team *team)
     for (int p = 0; p < DP__PRIORITIES; p++)
         count += take_stale(&team->waiting[p], &list);
     dp__store_relaxed(&team->stale, 0);
-    dp__store_release(&team->taken_count, dp__load_relaxed(&team->taken_count) + count);
+    dp__store_relaxed(&team->taken_count, dp__load_relaxed(&team->taken_count) + count);
     dp__lock_release(&team->take_lock);
     for (dp__job *job = list, *next; job; job = next) {
         next = job->next;
@@ -194,7 +193,9 @@ void dp__inject_run_claimed(dp__worker *self, dp__job *job)
         dp__store_relaxed(&batch->skipped, 1);
     else
         dp__loop_run(self, batch, 0);
-    dp__store_release(&job->runner, 0);
+    /* Relaxed: the floors, which a helper has looked at before its ticket, are stored after it with
+       release. */
+    dp__store_relaxed(&job->runner, 0);
     dp__count(&self->counts.jobs_run, 1);
     /* Callbacks run in here; the job may be freed by the end of it. */
     dp__job_finish(job);
@@ -236,7 +237,7 @@ void dp__inject_drop_all(dp__team *team)
         append(&all, team->waiting[p]);
         team->waiting[p] = (dp__jobs){NULL, NULL};
     }
-    dp__store_release(&team->taken_count, dp__load_relaxed(&team->brought_count));
+    dp__store_relaxed(&team->taken_count, dp__load_relaxed(&team->brought_count));
     dp__lock_release(&team->bring_lock);
     dp__lock_release(&team->take_lock);
     /* Callbacks run in here, so no lock may be held, and the team must not go away. */
@@ -249,7 +250,7 @@ void dp__inject_drop_all(dp__team *team)
 void dp__inject_close(dp__team *team)
 {
     dp__lock_acquire(&team->bring_lock);
-    dp__store_release(&team->closed, 1);
+    dp__store_relaxed(&team->closed, 1);
     dp__lock_release(&team->bring_lock);
 }
 

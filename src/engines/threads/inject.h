@@ -10,10 +10,11 @@
  * and its worker a cache miss, both dearer.
  */
 
-/* A look without the locks: whether jobs seem to be waiting. */
+/* A look without the locks: whether jobs seem to be waiting. Relaxed: jobs go from hand to hand
+   under the locks, and a last look goes through one. */
 static inline int dp__inject_is_waiting(dp__team *team)
 {
-    return dp__load_acquire(&team->taken_count) != dp__load_acquire(&team->brought_count);
+    return dp__load_relaxed(&team->taken_count) != dp__load_relaxed(&team->brought_count);
 }
 
 /* The look of a thread that is about to park: it goes through the lock of those who bring, so

@@ -100,18 +100,19 @@ int dp__team_resize(dp__team *team, unsigned workers)
     if (workers + team->max_spares > dp__load_relaxed(&team->lanes))
         dp__store_relaxed(&team->lanes, workers + team->max_spares);
     dp__lock_release(&team->lock);
-    dp__store_release(&team->target, workers);
+    dp__store_relaxed(&team->target, workers);
     int code = dp__thread_start(team, workers);
     if (code)
-        dp__store_release(&team->target, before);
-    /* Those that are too many notice it now, and end when they find nothing to do for a while. */
-    dp__idle_wake_all(team);
+        dp__store_relaxed(&team->target, before);
+    /* Those that are too many notice it now, and end when they find nothing to do for a while. If
+       there are more places, those who come find work that nobody was woken for. */
+    dp__idle_nudge(team, UINT32_MAX);
     return code;
 }
 
 int dp__team_stop(dp__team *team, int64_t deadline)
 {
-    dp__idle_wake_all(team);
+    dp__idle_nudge(team, UINT32_MAX);
     return dp__thread_join_all(team, deadline);
 }
 

@@ -46,14 +46,14 @@ static void work(dp__worker *self)
 /* The thread touches its worker no more, and wants to be joined. Under the team's lock. */
 static void mark_ended(dp__worker *self)
 {
-    dp__store_release(&self->team->ended, dp__load_relaxed(&self->team->ended) + 1);
+    dp__store_relaxed(&self->team->ended, dp__load_relaxed(&self->team->ended) + 1);
     self->has_thread = 2;
 }
 
 static void tell_of_end(dp__team *team)
 {
     dp__thread_note_exit(team);
-    dp__idle_nudge(team);
+    dp__idle_nudge(team, 1);
 }
 
 /* Calls the user's worker_fini on a thread that has left its place, while joiners wait. The place
@@ -67,7 +67,7 @@ static void run_fini(dp__worker *self)
     dp__places_gone(0);
     self->ends = 0;
     dp__lock_acquire(&team->lock);
-    dp__store_release(&team->leaving, dp__load_relaxed(&team->leaving) - 1);
+    dp__store_relaxed(&team->leaving, dp__load_relaxed(&team->leaving) - 1);
     mark_ended(self);
     dp__lock_release(&team->lock);
     tell_of_end(team);
@@ -80,24 +80,25 @@ static int try_end(dp__worker *self, enum dp__parked why)
     dp__lock_acquire(&team->lock);
     /* One too many ends only when another one is idle too: that one is the spare then, and joins
        us. */
-    int end =
-        dp__thread_should_end(team) || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team) &&
-                                        dp__idle_parked(dp__load_relaxed(&team->idle)) > 0);
+    int is_over = dp__thread_should_end(team);
+    int end = is_over || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team) &&
+                          dp__idle_parked(dp__load_relaxed(&team->idle)) > 0);
     if (end) {
-        dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
-        /* A job that came while we were still counted as awake has woken nobody else. */
-        if (dp__inject_holds_any(team)) {
-            dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE);
+        /* A job that came while we were still counted as awake has woken nobody else. Relaxed: who
+           brings one takes the lock that this look goes through, either before or after us. So does
+           who closes, hence all that was accepted before is visible now. */
+        dp__fetch_add_relaxed(&team->idle, 0 - DP__IDLE_AWAKE);
+        if (dp__inject_holds_any(team) || (is_over && dp__load_relaxed(&team->reserved) > 0)) {
+            dp__fetch_add_relaxed(&team->idle, DP__IDLE_AWAKE);
             end = 0;
         }
     }
     if (end) {
-        /* Leaving first, for the joiner, who looks the other way round. */
         if (team->worker_fini)
-            dp__store_release(&team->leaving, dp__load_relaxed(&team->leaving) + 1);
+            dp__store_relaxed(&team->leaving, dp__load_relaxed(&team->leaving) + 1);
         else
             mark_ended(self);
-        dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
+        dp__store_relaxed(&team->live, dp__load_relaxed(&team->live) - 1);
     }
     dp__lock_release(&team->lock);
     if (end && team->worker_fini)
@@ -123,8 +124,8 @@ static int run_init(dp__worker *self)
         /* The next spare would most likely fail as well, and so on without end. */
         if (!starts)
             team->no_spares = 1;
-        dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
-        dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
+        dp__fetch_add_relaxed(&team->idle, 0 - DP__IDLE_AWAKE);
+        dp__store_relaxed(&team->live, dp__load_relaxed(&team->live) - 1);
         mark_ended(self);
     }
     if (starts) {
@@ -150,7 +151,7 @@ static void join_ended(dp__worker *worker)
         return;
     pthread_join(worker->thread, NULL);
     worker->has_thread = 0;
-    dp__store_release(&worker->team->ended, dp__load_relaxed(&worker->team->ended) - 1);
+    dp__store_relaxed(&worker->team->ended, dp__load_relaxed(&worker->team->ended) - 1);
 }
 
 static void join_all_ended(dp__team *team)
@@ -161,7 +162,8 @@ static void join_all_ended(dp__team *team)
 
 void dp__thread_reap(dp__team *team)
 {
-    if (dp__load_acquire(&team->ended) == 0)
+    /* Relaxed: a thread that ends after this look tells one that is parked. */
+    if (dp__load_relaxed(&team->ended) == 0)
         return;
     dp__lock_acquire(&team->lock);
     join_all_ended(team);
@@ -257,13 +259,14 @@ static int start_one(dp__team *team, dp__starts *starts)
         if (!worker)
             return DP_ENOMEM;
         place(team, worker);
-        dp__store_release(&team->threads[index], worker);
+        dp__store_relaxed(&team->threads[index], worker);
+        /* Release: who sees the number finds the entry and the worker. */
         dp__store_release(&team->threads_used, index + 1);
     }
     join_ended(worker);
     /* Counted first: the new thread may be through with everything before we go on. */
-    dp__fetch_add_acq_rel(&team->idle, DP__IDLE_AWAKE);
-    dp__store_release(&team->live, dp__load_relaxed(&team->live) + 1);
+    dp__fetch_add_relaxed(&team->idle, DP__IDLE_AWAKE);
+    dp__store_relaxed(&team->live, dp__load_relaxed(&team->live) + 1);
     worker->has_thread = 1;
     worker->starts = starts;
     if (starts && team->worker_init)
@@ -273,18 +276,19 @@ static int start_one(dp__team *team, dp__starts *starts)
         if (starts && team->worker_init)
             starts->pending--;
         worker->has_thread = 0;
-        dp__store_release(&team->live, dp__load_relaxed(&team->live) - 1);
-        dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_AWAKE);
+        dp__store_relaxed(&team->live, dp__load_relaxed(&team->live) - 1);
+        dp__fetch_add_relaxed(&team->idle, 0 - DP__IDLE_AWAKE);
     }
     return code;
 }
 
 /* Takes the team's lock at a moment when no thread is in worker_fini, so that their numbers are
-   free. */
+   free. Those who wait for the exit word load it first, then look under the lock, under which all
+   they look at is changed before the word is: so relaxed will do for it. */
 static void lock_without_leaving(dp__team *team)
 {
     for (;;) {
-        uint32_t seen = dp__load_acquire(&team->exit_word);
+        uint32_t seen = dp__load_relaxed(&team->exit_word);
         dp__lock_acquire(&team->lock);
         if (dp__load_relaxed(&team->leaving) == 0)
             return;
@@ -298,7 +302,7 @@ static void lock_without_leaving(dp__team *team)
 static int wait_for_inits(dp__team *team, const dp__starts *starts)
 {
     for (;;) {
-        uint32_t seen = dp__load_acquire(&team->exit_word);
+        uint32_t seen = dp__load_relaxed(&team->exit_word);
         dp__lock_acquire(&team->lock);
         dp__starts now = *starts;
         dp__lock_release(&team->lock);
@@ -340,19 +344,20 @@ void dp__thread_start_spare(dp__team *team)
 
 int dp__thread_is_surplus(dp__team *team)
 {
-    return dp__load_acquire(&team->live) > dp__load_relaxed(&team->target);
+    return dp__load_relaxed(&team->live) > dp__load_relaxed(&team->target);
 }
 
 int dp__thread_should_end(dp__team *team)
 {
-    /* What is reserved first: acquire, so that what it has become is found waiting. */
-    return dp__load_acquire(&team->closed) && dp__load_acquire(&team->reserved) == 0 &&
+    /* Relaxed: what was accepted before may not be visible yet; the last look in try_end() sees it.
+     */
+    return dp__load_relaxed(&team->closed) && dp__load_relaxed(&team->reserved) == 0 &&
            !dp__inject_is_waiting(team);
 }
 
 void dp__thread_note_exit(dp__team *team)
 {
-    dp__fetch_add_acq_rel(&team->exit_word, 1);
+    dp__fetch_add_relaxed(&team->exit_word, 1);
     dp__futex_wake(&team->exit_word, INT32_MAX);
 }
 
@@ -360,16 +365,23 @@ void dp__thread_note_exit(dp__team *team)
 static int try_take_down(dp__team *team)
 {
     uint64_t nobody = 0;
-    return dp__load_acquire(&team->live) == 0 && dp__load_acquire(&team->leaving) == 0 &&
-           (dp__cas_acq_rel(&team->idle, &nobody, DP__IDLE_DOWN) || (nobody & DP__IDLE_DOWN));
+    dp__lock_acquire(&team->lock);
+    /* Acquire: pairs with the swap of guests that leave, whose memory may be freed now. */
+    int is_down =
+        dp__load_relaxed(&team->live) == 0 && dp__load_relaxed(&team->leaving) == 0 &&
+        (dp__cas_acquire(&team->idle, &nobody, DP__IDLE_DOWN) || (nobody & DP__IDLE_DOWN));
+    if (is_down)
+        join_all_ended(team);
+    dp__lock_release(&team->lock);
+    return is_down;
 }
 
 int dp__thread_join_all(dp__team *team, int64_t deadline)
 {
     for (;;) {
-        uint32_t seen = dp__load_acquire(&team->exit_word);
+        uint32_t seen = dp__load_relaxed(&team->exit_word);
         if (try_take_down(team))
-            break;
+            return 0;
         int64_t now = dp__now_ns();
         if (now >= deadline)
             return DP_ETIMEDOUT;
@@ -377,10 +389,6 @@ int dp__thread_join_all(dp__team *team, int64_t deadline)
            subtraction that says it has left, so a look every now and then has to do. */
         int64_t limit = deadline - now < GUEST_LOOK ? deadline : now + GUEST_LOOK;
         dp__futex_wait(&team->exit_word, seen,
-                       dp__load_acquire(&team->live) > 0 ? deadline : limit);
+                       dp__load_relaxed(&team->live) > 0 ? deadline : limit);
     }
-    dp__lock_acquire(&team->lock);
-    join_all_ended(team);
-    dp__lock_release(&team->lock);
-    return 0;
 }

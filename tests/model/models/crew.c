@@ -23,7 +23,7 @@ dp__worker *crew_add(dp__team *team)
     uint32_t index = dp__load_relaxed(&team->threads_used);
     dp__worker *worker = dp__worker_create(team, index, 0);
     model_check(worker);
-    dp__store_release(&team->threads[index], worker);
+    dp__store_relaxed(&team->threads[index], worker);
     dp__store_release(&team->threads_used, index + 1);
     return worker;
 }
