@@ -29,8 +29,15 @@ void model_join(int thread);
 /* Lets the others go on until all of them sleep, or until any moment before. */
 void model_rest(void);
 
+/* Lets the others go on until all of them sleep and, unless the model is strict, none of them has a
+   time limit. What they did has been seen after that. */
+void model_quiet(void);
+
 /* The number that the next thread will have; beyond the last, the run fails. */
 int model_next_thread(void);
+
+/* So many threads of the library may begin from now on, the others are refused; -1: all may. */
+void model_allow_threads(int count);
 
 /* Ends the run, prints how it came to that, and exits. */
 _Noreturn void model_fail(const char *why);

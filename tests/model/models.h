@@ -2,7 +2,7 @@
 #ifndef MODEL_MODELS_H
 #define MODEL_MODELS_H
 
-/* Every model. Each is in a file in models/ of its name or of the beginning of it. */
+/* Every model; each is in a file of its name in models/, a few in one with another: model.cmake. */
 /* clang-format off */
 #define MODELS \
     MODEL(park) MODEL(lock) MODEL(lock_sleep) \
@@ -13,7 +13,11 @@
     MODEL(imap) MODEL(imap_unordered) MODEL(imap_destroyed) MODEL(imap_limited) MODEL(imap_takers) \
     MODEL(limited) MODEL(limited_calls) MODEL(limited_turns) MODEL(then_all) MODEL(then_all_cancelled) \
     MODEL(completed) MODEL(completed_destroyed) \
-    MODEL(pool) MODEL(wake) MODEL(jobs) MODEL(call)
+    MODEL(pool) MODEL(wake) MODEL(jobs) MODEL(call) \
+    MODEL(nudged) MODEL(resize) MODEL(surplus) MODEL(leaving) MODEL(hooks) MODEL(refused) \
+    MODEL(lend) MODEL(spare) MODEL(spare_task) MODEL(spare_fails) MODEL(nap) MODEL(nap_job) \
+    MODEL(nap_meet) MODEL(post) MODEL(handover) MODEL(visitors) \
+    MODEL(closing) MODEL(reserved) MODEL(queued) MODEL(helped)
 /* clang-format on */
 
 #endif

@@ -19,7 +19,7 @@ enum { MAX_STEPS = 20000 };
 /* Time passes by spinning: longer than any spin of the library that has to end. */
 #define PAUSE_NS 50000
 
-enum state { UNUSED, READY, RESTING, ASLEEP, JOINING, ENDED };
+enum state { UNUSED, READY, RESTING, QUIET, ASLEEP, JOINING, ENDED };
 
 typedef struct thread {
     enum state state;
@@ -93,7 +93,7 @@ void schedule_print(void)
 
 _Noreturn void model_fail(const char *why)
 {
-    static const char *const states[] = {"unused", "ready",   "resting",
+    static const char *const states[] = {"unused", "ready",   "resting", "quiet",
                                          "asleep", "joining", "ended"};
     schedule_print();
     for (int i = 0; i < thread_count; i++)
@@ -129,18 +129,21 @@ static int first_deadline(void)
 static void interrupt(int number)
 {
     thread *t = &threads[number];
-    if (t->state != ASLEEP && t->state != RESTING)
+    if (t->state == JOINING || t->state == ENDED)
         return;
     if (t->state == ASLEEP && t->deadline != INT64_MAX && t->deadline > now)
         now = t->deadline;
     t->state = READY;
 }
 
-/* Nobody can go on, or all only spin: the next time limit runs out. */
+/* Nobody can go on, or all only spin: the next time limit runs out, or all is quiet. */
 static int wait_for_time(void)
 {
-    int first = first_deadline();
-    if (first >= 0 && (the_model->flags & MODEL_STRICT))
+    int first = first_deadline(), is_strict = the_model->flags & MODEL_STRICT;
+    for (int i = 0; i < thread_count && (first < 0 || is_strict); i++)
+        if (threads[i].state == QUIET)
+            return i;
+    if (first >= 0 && is_strict)
         model_fail("only a time limit ends this wait");
     if (first >= 0)
         interrupt(first);
@@ -327,6 +330,15 @@ void model_rest(void)
     schedule_note("rest", NULL, 0, 0, __builtin_return_address(0));
     threads[running].state = RESTING;
     switch_threads(0);
+}
+
+void model_quiet(void)
+{
+    schedule_note("quiet", NULL, 0, 0, __builtin_return_address(0));
+    threads[running].state = QUIET;
+    switch_threads(0);
+    for (int i = 0; i < thread_count; i++)
+        memory_inherit(running, i);
 }
 
 int model_next_thread(void)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -76,6 +77,13 @@ static struct start {
     void *argument;
 } starts[MODEL_THREADS];
 
+static int allowed = -1;
+
+void model_allow_threads(int count)
+{
+    allowed = count;
+}
+
 static void run(void *argument)
 {
     struct start *start = argument;
@@ -86,6 +94,10 @@ int model_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, vo
                          void *argument)
 {
     (void)attributes;
+    if (allowed == 0)
+        return EAGAIN;
+    if (allowed > 0)
+        allowed--;
     struct start *start = &starts[model_next_thread()];
     *start = (struct start){f, argument};
     *thread = (pthread_t)model_next_thread() + 1;

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "dp/dp.h"
 #include "model.h"
-#include "platform/atomic.h"
-#include "platform/futex.h"
+#include "work.h"
 
 /* A loop from outside on a pool of two threads, one of which has a place beside the caller. Each of
    the two items goes on when the other has begun, so one of the threads has to come, whether it was
@@ -13,7 +11,7 @@
 enum { ITEMS = 2 };
 
 static struct {
-    _Atomic(uint32_t) begun;
+    work_gate begun;
     int ran[ITEMS];
 } * all;
 
@@ -21,20 +19,16 @@ static int meet(size_t begin, size_t end, void *context)
 {
     (void)context, (void)end;
     all->ran[begin]++;
-    dp__fetch_add_acq_rel(&all->begun, 1);
-    dp__futex_wake(&all->begun, 2);
-    while (dp__load_acquire(&all->begun) < ITEMS)
-        dp__futex_wait(&all->begun, 1, INT64_MAX);
+    work_open(&all->begun);
+    work_pass(&all->begun, ITEMS);
     return 0;
 }
 
 static void body(void)
 {
-    dp_pool_options options = {.workers = 2, .spares = -1, .pin = DP_PIN_NONE};
     dp_options call = {.chunk = 1};
-    dp_pool *pool;
     all = calloc(1, sizeof *all);
-    model_check(dp_pool_create(&pool, &options) == 0);
+    dp_pool *pool = work_pool(2, -1);
     model_rest();
     model_check(dp_pool_for(pool, meet, NULL, 0, ITEMS, &call) == 0);
     for (int i = 0; i < ITEMS; i++)

@@ -50,8 +50,10 @@ static void body(void)
     dp__inject_close(all->team);
     check_closed(DP__GUEST_IF_OPEN);
     model_check(dp__team_stop(all->team, INT64_MAX) == 0);
-    check_closed(DP__GUEST_FOR_JOB);
+    dp__fetch_add_relaxed(&all->team->holders, 1);
     dp__team_destroy(all->team);
+    check_closed(DP__GUEST_FOR_JOB);
+    dp__team_release(all->team);
     for (int i = 0; i < 2; i++)
         model_join(visitors[i]);
     free(all);

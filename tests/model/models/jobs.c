@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "dp/dp.h"
 #include "model.h"
-#include "platform/atomic.h"
-#include "platform/futex.h"
+#include "work.h"
 
 /* Two jobs for a pool of two threads. Each goes on when the other has begun, so both threads have
    to be awake at last, whichever of them was just parking. */
@@ -12,38 +10,28 @@
 enum { JOBS = 2 };
 
 static struct {
-    _Atomic(uint32_t) begun;
+    work_gate begun;
+    int results[JOBS];
 } * all;
 
 static int meet(void *out, const void *in, void *context)
 {
-    (void)in, (void)context;
-    *(int *)out = 7;
-    dp__fetch_add_acq_rel(&all->begun, 1);
-    dp__futex_wake(&all->begun, 2);
-    while (dp__load_acquire(&all->begun) < JOBS)
-        dp__futex_wait(&all->begun, 1, INT64_MAX);
-    return 0;
+    work_open(&all->begun);
+    work_pass(&all->begun, JOBS);
+    return work_seven(out, in, context);
 }
 
 static void body(void)
 {
-    dp_pool_options options = {.workers = 2, .spares = -1, .pin = DP_PIN_NONE};
-    dp_pool *pool;
     dp_future *futures[JOBS];
-    int results[JOBS] = {0, 0};
     all = calloc(1, sizeof *all);
-    model_check(dp_pool_create(&pool, &options) == 0);
+    dp_pool *pool = work_pool(2, -1);
     model_rest();
     for (int i = 0; i < JOBS; i++)
-        model_check(dp_pool_apply_async(pool, meet, NULL, 0, &results[i], sizeof results[i], NULL,
-                                        &futures[i]) == 0);
+        futures[i] = work_start(pool, meet, &all->results[i]);
     for (int i = 0; i < JOBS; i++) {
-        /* With a time limit the caller does not run the job itself. */
-        while (dp_future_wait(futures[i], 1e6) == DP_ETIMEDOUT)
-            ;
-        model_check(results[i] == 7);
-        dp_future_release(futures[i]);
+        work_wait(futures[i]);
+        model_check(all->results[i] == 7);
     }
     dp_pool_destroy(pool);
     free(all);

@@ -1,41 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 
-#include "dp/dp.h"
 #include "model.h"
+#include "work.h"
 
 /* Two jobs in a row for the one thread of a pool, which may park between them, before them or not
-   at all. The caller waits with a time limit, so that it does not run them itself; and that this
-   limit should have to end a wait is a failure. */
+   at all. That the caller's time limit should have to end a wait is a failure, and so is a count of
+   threads that are not there. */
 
 static struct {
+    dp_pool *pool;
     int results[2];
 } * all;
 
 static int work(void *out, const void *in, void *context)
 {
-    (void)in, (void)context;
-    *(int *)out = 7;
-    return 0;
+    work_check_counts(all->pool, 1, 0);
+    return work_seven(out, in, context);
 }
 
 static void body(void)
 {
-    dp_pool_options options = {.workers = 1, .spares = -1, .pin = DP_PIN_NONE};
-    dp_pool *pool;
     all = calloc(1, sizeof *all);
-    model_check(dp_pool_create(&pool, &options) == 0);
+    all->pool = work_pool(1, -1);
     for (int i = 0; i < 2; i++) {
-        dp_future *future;
         model_rest();
-        model_check(dp_pool_apply_async(pool, work, NULL, 0, &all->results[i], sizeof(int), NULL,
-                                        &future) == 0);
-        while (dp_future_wait(future, 1e6) == DP_ETIMEDOUT)
-            ;
+        work_wait(work_start(all->pool, work, &all->results[i]));
         model_check(all->results[i] == 7);
-        dp_future_release(future);
     }
-    dp_pool_destroy(pool);
+    model_rest();
+    dp_pool_destroy(all->pool);
     free(all);
 }
 

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "engines/threads/guest.h"
+#include "model.h"
+#include "work.h"
+
+/* Two threads from outside fill the places of a pool of two. One has a loop whose two items meet,
+   and nobody was woken for it; the other leaves and hands its place on to a thread of the pool. It
+   may leave while the pool is destroyed. */
+
+enum { ITEMS = 2 };
+
+static struct {
+    dp_pool *pool;
+    work_gate inside, items;
+} * all;
+
+static void visit(void *unused)
+{
+    dp__guest guest;
+    (void)unused;
+    model_check(dp__guest_enter(work_team(all->pool), &guest, DP__GUEST_IF_OPEN) == 0);
+    work_open(&all->inside);
+    work_pass(&all->items, 1);
+    dp__guest_leave(&guest);
+}
+
+static int meet(size_t begin, size_t end, void *context)
+{
+    (void)begin, (void)context, (void)end;
+    work_open(&all->items);
+    work_pass(&all->items, ITEMS);
+    return 0;
+}
+
+static void body(void)
+{
+    dp_options call = {.chunk = 1};
+    all = calloc(1, sizeof *all);
+    all->pool = work_pool(2, -1);
+    int visitor = model_spawn(visit, NULL);
+    work_pass(&all->inside, 1);
+    model_check(dp_pool_for(all->pool, meet, NULL, 0, ITEMS, &call) == 0);
+    /* This waits until the visitor has left. */
+    dp_pool_destroy(all->pool);
+    model_join(visitor);
+    free(all);
+}
+
+const model model_handover = {"handover", body, MODEL_STRICT};
+
+/* The two come and go as they like, and the pool gets another thread. */
+
+static void visit_early(void *unused)
+{
+    dp__guest guest;
+    (void)unused;
+    model_check(dp__guest_enter(work_team(all->pool), &guest, DP__GUEST_IF_OPEN) == 0);
+    dp__guest_leave(&guest);
+}
+
+static void early(void)
+{
+    all = calloc(1, sizeof *all);
+    all->pool = work_pool(1, -1);
+    int visitor = model_spawn(visit_early, NULL);
+    visit_early(NULL);
+    model_rest();
+    model_check(dp_pool_resize(all->pool, 2) == 0);
+    model_join(visitor);
+    dp_pool_destroy(all->pool);
+    free(all);
+}
+
+const model model_visitors = {"visitors", early, MODEL_STRICT};
