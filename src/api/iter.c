@@ -218,13 +218,14 @@ static int is_inside(const dp_iter *it)
     return 0;
 }
 
-/* Acquire: pairs with the release in leave(), so the next user sees what the last one did. */
+/* Acquire: pairs with the release in leave(), so the next user sees what the last one did. Strong,
+   here and in dp_iter_error(): the caller is told that there is another user. */
 static int enter(dp_iter *it)
 {
     uint32_t is_free = 0;
     if (is_inside(it))
         return DP_EDEADLOCK;
-    return dp__cas_acquire(&it->in_use, &is_free, 1) ? 0 : DP_EBUSY;
+    return dp__cas_strong_acquire(&it->in_use, &is_free, 1) ? 0 : DP_EBUSY;
 }
 
 static void leave(dp_iter *it)
@@ -254,7 +255,7 @@ int dp_iter_error(dp_iter *it, dp_error *error)
         return DP_EINVAL;
     uint32_t is_free = 0;
     /* Acquire: as in enter(). */
-    if (!dp__cas_acquire(&it->in_use, &is_free, 1))
+    if (!dp__cas_strong_acquire(&it->in_use, &is_free, 1))
         return DP_EBUSY;
     *error = it->error;
     leave(it);

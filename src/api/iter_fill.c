@@ -82,13 +82,14 @@ static dp__chunk *begin(dp_iter *it, dp__slot *slot)
     return c;
 }
 
-/* Adds an item to a chunk. 0 if it has been closed. */
+/* Adds an item to a chunk. 0 if it has been closed: strong, because nobody would close it then. */
 static int add(dp__chunk *c, dp__slot *slot)
 {
     size_t filled = dp__load_relaxed(&c->filled);
     c->last->next = slot;
     /* Release: whoever runs the chunk and sees the item counted sees what is in it. */
-    if (filled & DP__CHUNK_CLOSED || !dp__cas_acq_rel(&c->filled, &filled, filled + DP__CHUNK_ITEM))
+    if (filled & DP__CHUNK_CLOSED ||
+        !dp__cas_strong_acq_rel(&c->filled, &filled, filled + DP__CHUNK_ITEM))
         return 0;
     c->last = slot;
     return 1;

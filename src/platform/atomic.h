@@ -24,17 +24,29 @@
 #define dp__fetch_and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
 #define dp__fetch_and_acq_rel(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
 
-/* Compare-and-swap. On failure *expected becomes what was found, loaded with acquire order except
-   in the relaxed form. */
-#define dp__cas_relaxed(p, expected, v)                                                 \
-    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_relaxed, \
-                                            memory_order_relaxed)
-#define dp__cas_acquire(p, expected, v)                                                 \
-    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acquire, \
-                                            memory_order_acquire)
-#define dp__cas_acq_rel(p, expected, v)                                                 \
-    atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_acq_rel, \
-                                            memory_order_acquire)
+/*
+ * Compare-and-swap. On failure *expected becomes what was found, loaded with acquire order except
+ * in the relaxed form. It may fail although *expected was found: this is for callers that try again
+ * or that can go elsewhere. Where a failure is taken as news about the word, so that one without a
+ * reason would do harm, the strong form stands, and a comment says what harm.
+ */
+#define dp__cas_relaxed(p, expected, v) \
+    DP__CAS(p, expected, v, memory_order_relaxed, memory_order_relaxed)
+#define dp__cas_acquire(p, expected, v) \
+    DP__CAS(p, expected, v, memory_order_acquire, memory_order_acquire)
+#define dp__cas_acq_rel(p, expected, v) \
+    DP__CAS(p, expected, v, memory_order_acq_rel, memory_order_acquire)
+#define dp__cas_strong_relaxed(p, expected, v) \
+    DP__CAS_STRONG(p, expected, v, memory_order_relaxed, memory_order_relaxed)
+#define dp__cas_strong_acquire(p, expected, v) \
+    DP__CAS_STRONG(p, expected, v, memory_order_acquire, memory_order_acquire)
+#define dp__cas_strong_acq_rel(p, expected, v) \
+    DP__CAS_STRONG(p, expected, v, memory_order_acq_rel, memory_order_acquire)
+
+#define DP__CAS(p, expected, v, order, failure) \
+    atomic_compare_exchange_weak_explicit((p), (expected), (v), (order), (failure))
+#define DP__CAS_STRONG(p, expected, v, order, failure) \
+    atomic_compare_exchange_strong_explicit((p), (expected), (v), (order), (failure))
 
 /* Data that different threads write is kept this far apart: two cache lines, because processors
    fetch lines in pairs. */

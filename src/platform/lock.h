@@ -25,11 +25,13 @@ static inline void dp__lock_acquire(dp__lock *lock)
         dp__lock_contended(lock);
 }
 
-/* Takes the lock if it is free; 0 if it is not. */
+/* Takes the lock if it is free; 0 if it is not. Strong: callers leave to the holder what they
+   wanted to do, so there must be one. */
 static inline int dp__lock_try(dp__lock *lock)
 {
     uint32_t free_state = 0;
-    return dp__load_relaxed(&lock->state) == 0 && dp__cas_acquire(&lock->state, &free_state, 1);
+    return dp__load_relaxed(&lock->state) == 0 &&
+           dp__cas_strong_acquire(&lock->state, &free_state, 1);
 }
 
 static inline void dp__lock_release(dp__lock *lock)

@@ -57,8 +57,9 @@ int dp__message_wanted(int level)
     if (now == UNREAD) {
         int is_odd;
         int32_t read = level_of_environment(&is_odd);
-        /* Another thread, or a hook, may have been faster. */
-        if (dp__cas_relaxed(&told, &now, read)) {
+        /* Another thread, or a hook, may have been faster. Strong: `now` is then what they found,
+           and not that nobody has looked yet, which would lose a message. */
+        if (dp__cas_strong_relaxed(&told, &now, read)) {
             now = read;
             if (is_odd)
                 tell(1, "DP_VERBOSE is neither 0, 1 nor 2, and counts as 1");

@@ -649,21 +649,12 @@ void __tsan_write_range(const void *p, size_t size)
         return (uint##bits##_t)modify(p, bits / 8, change, v, order, CALLER);                 \
     }
 
-#define ATOMIC(bits)                                                                              \
-    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order);       \
-    void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order);    \
-    int __tsan_atomic##bits##_compare_exchange_strong(volatile uint##bits##_t *p,                 \
+/* The weak form does not fail without a reason either. */
+#define SWAP(bits, form)                                                                          \
+    int __tsan_atomic##bits##_compare_exchange_##form(volatile uint##bits##_t *p,                 \
                                                       uint##bits##_t *expected, uint##bits##_t v, \
                                                       int order, int failure);                    \
-    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order)        \
-    {                                                                                             \
-        return (uint##bits##_t)load(p, bits / 8, order, CALLER);                                  \
-    }                                                                                             \
-    void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order)     \
-    {                                                                                             \
-        store_value(p, bits / 8, v, order, CALLER);                                               \
-    }                                                                                             \
-    int __tsan_atomic##bits##_compare_exchange_strong(volatile uint##bits##_t *p,                 \
+    int __tsan_atomic##bits##_compare_exchange_##form(volatile uint##bits##_t *p,                 \
                                                       uint##bits##_t *expected, uint##bits##_t v, \
                                                       int order, int failure)                     \
     {                                                                                             \
@@ -671,11 +662,25 @@ void __tsan_write_range(const void *p, size_t size)
         int done = swap(p, bits / 8, &found, v, order, failure, CALLER);                          \
         *expected = (uint##bits##_t)found;                                                        \
         return done;                                                                              \
-    }                                                                                             \
-    MODIFY(bits, exchange, EXCHANGE)                                                              \
-    MODIFY(bits, fetch_add, ADD)                                                                  \
-    MODIFY(bits, fetch_sub, SUB)                                                                  \
-    MODIFY(bits, fetch_and, AND)                                                                  \
+    }
+
+#define ATOMIC(bits)                                                                           \
+    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order);    \
+    void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order); \
+    uint##bits##_t __tsan_atomic##bits##_load(const volatile uint##bits##_t *p, int order)     \
+    {                                                                                          \
+        return (uint##bits##_t)load(p, bits / 8, order, CALLER);                               \
+    }                                                                                          \
+    void __tsan_atomic##bits##_store(volatile uint##bits##_t *p, uint##bits##_t v, int order)  \
+    {                                                                                          \
+        store_value(p, bits / 8, v, order, CALLER);                                            \
+    }                                                                                          \
+    SWAP(bits, strong)                                                                         \
+    SWAP(bits, weak)                                                                           \
+    MODIFY(bits, exchange, EXCHANGE)                                                           \
+    MODIFY(bits, fetch_add, ADD)                                                               \
+    MODIFY(bits, fetch_sub, SUB)                                                               \
+    MODIFY(bits, fetch_and, AND)                                                               \
     MODIFY(bits, fetch_or, OR)
 ATOMIC(32)
 ATOMIC(64)

@@ -23,5 +23,6 @@
 #define dp__cas_release(p, expected, v)                                                 \
     atomic_compare_exchange_strong_explicit((p), (expected), (v), memory_order_release, \
                                             memory_order_relaxed)
+#define dp__cas_strong_release dp__cas_release
 
 #endif

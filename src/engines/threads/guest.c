@@ -12,10 +12,12 @@ static _Thread_local struct {
     uint32_t index;
 } last_guest;
 
+/* Strong: a guest that is passed over although it is free makes one more, for ever. */
 static int try_take(dp__worker *guest)
 {
     uint32_t free_state = 0;
-    return dp__load_relaxed(&guest->in_use) == 0 && dp__cas_acquire(&guest->in_use, &free_state, 1);
+    return dp__load_relaxed(&guest->in_use) == 0 &&
+           dp__cas_strong_acquire(&guest->in_use, &free_state, 1);
 }
 
 /* Adds a guest to the table. NULL if the table is full or memory is out. Guests are never removed:

@@ -136,12 +136,12 @@ static int should_stay(dp__worker *self, uint64_t word)
 
 /* Takes the post of the napping thread if it is free and worth having: while somebody runs who may
    have or make work. That is in the word that was modified last, though he may not have shown his
-   root yet. */
+   root yet. Strong: those who fail sleep until they are woken, and rely on somebody who naps. */
 static int become_sentinel(dp__team *team, uint64_t word)
 {
     uint32_t nobody = 0;
     return has_room(team, word, DP__WAKE_STEAL) && dp__idle_running(word) > 0 &&
-           dp__cas_relaxed(&team->sentinel, &nobody, 1);
+           dp__cas_strong_relaxed(&team->sentinel, &nobody, 1);
 }
 
 /* Leaves the parked state without having been woken, in the order of a waker. 0 if it cannot: every

@@ -19,20 +19,22 @@
 /* ---- Entering and leaving ---- */
 
 /* Finds a free lane, the preferred one first so that repeated loops over the same arrays find their
-   data in the same caches. -1 if all are held. */
+   data in the same caches. -1 if all are held, which for the owner never happens and for others
+   means that nothing is left; hence strong. */
 static int take_lane(dp__loop *loop, dp__worker *self)
 {
     uintptr_t note = dp__note(self);
     uint32_t used = dp__load_relaxed(&loop->slices_used);
     uint32_t preferred = self->is_guest ? 0 : self->id + 1;
     uintptr_t nobody = 0;
-    if (preferred < used && dp__cas_acq_rel(&loop->slices[preferred].occupant, &nobody, note))
+    if (preferred < used &&
+        dp__cas_strong_acq_rel(&loop->slices[preferred].occupant, &nobody, note))
         return (int)preferred;
     for (uint32_t lane = 0; lane < loop->lanes; lane++) {
         nobody = 0;
         if (dp__load_relaxed(&loop->slices[lane].occupant) != 0)
             continue;
-        if (!dp__cas_acq_rel(&loop->slices[lane].occupant, &nobody, note))
+        if (!dp__cas_strong_acq_rel(&loop->slices[lane].occupant, &nobody, note))
             continue;
         /* Relaxed: a slice beyond those that were cut is empty, since the last loop left nothing
            there, and the gate has let us see that. */

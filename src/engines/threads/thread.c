@@ -361,7 +361,8 @@ void dp__thread_note_exit(dp__team *team)
     dp__futex_wake(&team->exit_word, INT32_MAX);
 }
 
-/* Takes the team down if the last thread and guest have gone; whoever comes later finds it down. */
+/* Takes the team down if the last thread and guest have gone; whoever comes later finds it down.
+   Strong: after the deadline there is no second try. */
 static int try_take_down(dp__team *team)
 {
     uint64_t nobody = 0;
@@ -369,7 +370,7 @@ static int try_take_down(dp__team *team)
     /* Acquire: pairs with the swap of guests that leave, whose memory may be freed now. */
     int is_down =
         dp__load_relaxed(&team->live) == 0 && dp__load_relaxed(&team->leaving) == 0 &&
-        (dp__cas_acquire(&team->idle, &nobody, DP__IDLE_DOWN) || (nobody & DP__IDLE_DOWN));
+        (dp__cas_strong_acquire(&team->idle, &nobody, DP__IDLE_DOWN) || (nobody & DP__IDLE_DOWN));
     if (is_down)
         join_all_ended(team);
     dp__lock_release(&team->lock);
