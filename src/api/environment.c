@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/chaos.h"
 #include "platform/message.h"
 
 static const char *const engine_names[] = {
@@ -44,6 +45,19 @@ dp_pin dp__environment_pin(void)
     return (dp_pin)choice("DP_PIN", pin_names);
 }
 
+/* In a build for tests, whether and how threads are perturbed. */
+static void explain_chaos(void)
+{
+#ifdef DP_CHAOS
+    int is_odd;
+    uint32_t seed = dp__chaos_seed(&is_odd);
+    if (is_odd)
+        dp__message(1, "DP_CHAOS is ignored: not a number from 1 to 4294967295");
+    if (seed > 0)
+        dp__message(1, "DP_CHAOS=%u: threads are held up, and swaps and waits fail", seed);
+#endif
+}
+
 void dp__environment_explain(const dp_pool_options *options, const char *engine, unsigned workers,
                              unsigned share)
 {
@@ -51,6 +65,7 @@ void dp__environment_explain(const dp_pool_options *options, const char *engine,
     char quota[320] = "";
     if (!dp__message_wanted(1))
         return;
+    explain_chaos();
     if (options->engine == DP_ENGINE_SERIAL) {
         dp__message(1, "a pool of the engine %s: calls run on the thread that makes them", engine);
         return;

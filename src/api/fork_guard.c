@@ -38,6 +38,7 @@ static void after_fork_in_parent(void)
 {
     dp__message_after_fork();
     dp__unobserved_after_fork();
+    DP__CHAOS_FORKED(0);
 }
 
 static void after_fork_in_child(void)
@@ -46,6 +47,7 @@ static void after_fork_in_child(void)
     dp__message_after_fork();
     dp__unobserved_after_fork();
     dp__store_relaxed(&dp__default_lock.state, 0);
+    DP__CHAOS_FORKED(1);
 }
 
 int dp__fork_guard(void)

@@ -11,18 +11,30 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define dp__load_relaxed(p)         atomic_load_explicit((p), memory_order_relaxed)
-#define dp__load_acquire(p)         atomic_load_explicit((p), memory_order_acquire)
-#define dp__store_relaxed(p, v)     atomic_store_explicit((p), (v), memory_order_relaxed)
-#define dp__store_release(p, v)     atomic_store_explicit((p), (v), memory_order_release)
-#define dp__exchange_acq_rel(p, v)  atomic_exchange_explicit((p), (v), memory_order_acq_rel)
-#define dp__fetch_add_relaxed(p, v) atomic_fetch_add_explicit((p), (v), memory_order_relaxed)
-#define dp__fetch_add_acq_rel(p, v) atomic_fetch_add_explicit((p), (v), memory_order_acq_rel)
-#define dp__fetch_sub_acq_rel(p, v) atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel)
-#define dp__fetch_or_relaxed(p, v)  atomic_fetch_or_explicit((p), (v), memory_order_relaxed)
-#define dp__fetch_or_acq_rel(p, v)  atomic_fetch_or_explicit((p), (v), memory_order_acq_rel)
-#define dp__fetch_and_relaxed(p, v) atomic_fetch_and_explicit((p), (v), memory_order_relaxed)
-#define dp__fetch_and_acq_rel(p, v) atomic_fetch_and_explicit((p), (v), memory_order_acq_rel)
+#include "chaos.h"
+
+#define dp__load_relaxed(p) DP__CHAOS_AFTER(atomic_load_explicit((p), memory_order_relaxed))
+#define dp__load_acquire(p) DP__CHAOS_AFTER(atomic_load_explicit((p), memory_order_acquire))
+#define dp__store_relaxed(p, v) \
+    DP__CHAOS_DONE(atomic_store_explicit((p), (v), memory_order_relaxed))
+#define dp__store_release(p, v) \
+    DP__CHAOS_DONE(atomic_store_explicit((p), (v), memory_order_release))
+#define dp__exchange_acq_rel(p, v) \
+    DP__CHAOS_AFTER(atomic_exchange_explicit((p), (v), memory_order_acq_rel))
+#define dp__fetch_add_relaxed(p, v) \
+    DP__CHAOS_AFTER(atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
+#define dp__fetch_add_acq_rel(p, v) \
+    DP__CHAOS_AFTER(atomic_fetch_add_explicit((p), (v), memory_order_acq_rel))
+#define dp__fetch_sub_acq_rel(p, v) \
+    DP__CHAOS_AFTER(atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel))
+#define dp__fetch_or_relaxed(p, v) \
+    DP__CHAOS_AFTER(atomic_fetch_or_explicit((p), (v), memory_order_relaxed))
+#define dp__fetch_or_acq_rel(p, v) \
+    DP__CHAOS_AFTER(atomic_fetch_or_explicit((p), (v), memory_order_acq_rel))
+#define dp__fetch_and_relaxed(p, v) \
+    DP__CHAOS_AFTER(atomic_fetch_and_explicit((p), (v), memory_order_relaxed))
+#define dp__fetch_and_acq_rel(p, v) \
+    DP__CHAOS_AFTER(atomic_fetch_and_explicit((p), (v), memory_order_acq_rel))
 
 /*
  * Compare-and-swap. On failure *expected becomes what was found, loaded with acquire order except
@@ -43,10 +55,13 @@
 #define dp__cas_strong_acq_rel(p, expected, v) \
     DP__CAS_STRONG(p, expected, v, memory_order_acq_rel, memory_order_acquire)
 
-#define DP__CAS(p, expected, v, order, failure) \
-    atomic_compare_exchange_weak_explicit((p), (expected), (v), (order), (failure))
+#define DP__CAS(p, expected, v, order, failure)                                          \
+    DP__CHAOS_AFTER(DP__CHAOS_FAILING(                                                   \
+        atomic_compare_exchange_weak_explicit((p), (expected), (v), (order), (failure)), \
+        *(expected) = atomic_load_explicit((p), (failure))))
 #define DP__CAS_STRONG(p, expected, v, order, failure) \
-    atomic_compare_exchange_strong_explicit((p), (expected), (v), (order), (failure))
+    DP__CHAOS_AFTER(                                   \
+        atomic_compare_exchange_strong_explicit((p), (expected), (v), (order), (failure)))
 
 /* Data that different threads write is kept this far apart: two cache lines, because processors
    fetch lines in pairs. */
@@ -59,6 +74,7 @@ void dp__model_pause(void); /* In tests/model/, which explores what threads can 
 /* Tells the processor that the thread is spinning. */
 static inline void dp__pause(void)
 {
+    DP__CHAOS_DONE((void)0);
 #if defined(DP_MODEL)
     dp__model_pause();
 #elif defined(__x86_64__) || defined(__i386__)

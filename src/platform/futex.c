@@ -21,6 +21,8 @@ static void nap(void)
 
 void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
 {
+    if (DP__CHAOS_DECIDES(DP__CHAOS_EARLY))
+        return;
     /* The absolute form, so that a wait interrupted by a signal and begun anew ends at its time. */
     struct timespec limit;
     struct timespec *until = NULL;
@@ -33,9 +35,11 @@ void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline
                           NULL, FUTEX_BITSET_MATCH_ANY);
     if (result != 0 && errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT)
         nap();
+    DP__CHAOS_DONE((void)0);
 }
 
 void dp__futex_wake(_Atomic(uint32_t) *word, int count)
 {
+    DP__CHAOS_DONE((void)0);
     syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
 }

@@ -20,7 +20,7 @@ static uint32_t next_random(dp__worker *self)
 /* Takes work from one victim and runs it. */
 static int try_victim(dp__worker *self, dp__worker *victim)
 {
-    if (victim == self)
+    if (victim == self || DP__CHAOS_DECIDES(DP__CHAOS_SKIP))
         return 0;
     if (dp__load_relaxed(&victim->open_loops) && dp__loop_join(self, victim, NULL))
         return 1;
@@ -74,7 +74,7 @@ static int steal_and_run(dp__worker *self)
     dp__team *team = self->team;
     dp__worker *hint = dp__load_acquire(&team->loop_hint);
     if (hint && hint != self && dp__load_relaxed(&hint->open_loops) &&
-        dp__loop_join(self, hint, NULL))
+        !DP__CHAOS_DECIDES(DP__CHAOS_SKIP) && dp__loop_join(self, hint, NULL))
         return 1;
     /* Guests hold the roots of most programs, so they are asked first. Here and below acquire pairs
        with the release of the one who has filled the entries before he counted them. */
