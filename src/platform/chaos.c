@@ -16,6 +16,10 @@
 /* At its own site a thread is held up so often; no more, or a busy site would stop the program. */
 enum { VISITS = 48 };
 
+/* After so many perturbations a thread has them half as often, down to one in 2^20 points: what is
+   short or happens at the beginning is held up all the time, and what runs for long still ends. */
+enum { TIRING = 512, LARGEST_GAP = 1 << 20 };
+
 /* What the environment says: UNREAD, or READ with the seed and perhaps ODD. It carries no other
    data, so relaxed order is enough; two threads may both read it. */
 #define READ (UINT64_C(1) << 32)
@@ -180,6 +184,8 @@ void dp__chaos_perturb(uint32_t site)
         hold_up(c, below(c, 2) == 0);
     } else {
         hold_up(c, 0);
+        if (++c->held_up % TIRING == 0 && c->gap < LARGEST_GAP)
+            c->gap *= 2;
         c->left = below(c, c->gap);
     }
     errno = saved;

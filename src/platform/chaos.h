@@ -31,10 +31,11 @@ enum { DP__CHAOS_SITES = 32 };
 /* What one thread has before it. Each belongs to its thread alone. */
 typedef struct dp__chaos {
     uint64_t random;
-    uint32_t left;   /* Points until the next perturbation; 0 in a thread that has passed none. */
-    uint32_t site;   /* Points with this number are held up as long as `visits` lasts. */
-    uint32_t visits; /* 0 everywhere when there is no chaos. */
-    uint32_t gap;    /* `left` begins below this. */
+    uint32_t left;    /* Points until the next perturbation; 0 in a thread that has passed none. */
+    uint32_t site;    /* Points with this number are held up as long as `visits` lasts. */
+    uint32_t visits;  /* 0 everywhere when there is no chaos. */
+    uint32_t gap;     /* `left` begins below this. */
+    uint32_t held_up; /* So often, elsewhere than at its site. */
     /* Parts of 256. */
     uint8_t yields, sleeps, fails, early, skips;
     /* What has happened so far, for tests. */
