@@ -154,7 +154,10 @@ static int hand_out(dp_iter *it, size_t *index, void *out)
     dp__chunk *c = it->current;
     if (c->handed >= c->ran) {
         c->handed = dp__chunk_items(c);
-        it->was_dropped = 1;
+        if (c->refused)
+            it->refused = c->refused;
+        else
+            it->was_dropped = 1;
         return it->ordered ? finish(it) : AGAIN;
     }
     c->at = c->handed > 0 ? c->at->next : c->slots;
@@ -273,9 +276,10 @@ static int is_under_way(const dp__chunk *c)
 static int stop(dp_iter *it)
 {
     const dp__engine *engine = it->pool->engine;
-    /* A wait without any time only tells whether it would be one for the caller itself. */
+    /* A wait without any time only tells whether it would be one for the caller itself, who is not
+       inside what nobody has begun. */
     for (size_t i = 0; i < it->nchunks; i++)
-        if (is_under_way(&it->chunks[i]) && !dp__future_is_held(it->chunks[i].future) &&
+        if (is_under_way(&it->chunks[i]) && !dp__job_is_pending(&it->chunks[i].future->job) &&
             engine->help(it->pool->state, &it->chunks[i].future->job, 0) == DP_EDEADLOCK)
             return DP_EDEADLOCK;
     dp__store_relaxed(&it->limit, 0);

@@ -77,6 +77,7 @@ static dp__chunk *begin(dp_iter *it, dp__slot *slot)
     c->first = it->pulled - 1;
     c->slots = c->last = slot;
     c->ran = c->handed = 0;
+    c->refused = 0;
     c->ticks = 0;
     dp__store_relaxed(&c->filled, DP__CHUNK_ITEM);
     return c;
@@ -199,15 +200,16 @@ static int submit(dp_iter *it, dp__chunk *c)
     code = it->limiter ? dp__limited_submit(c->future, it->pool)
                        : it->pool->engine->submit(it->pool->state, &c->future->job);
     if (code) {
-        if (it->limiter) {
-            dp__future_discard(c->future);
-            c->future = NULL;
-        }
         c->is_accepted = 0;
+        /* As long as it stands there, an item that fails looks at its future. */
         dp__lock_acquire(&it->lock);
         dp__line_detach(&it->line, c);
         it->unfinished--;
         dp__lock_release(&it->lock);
+        if (it->limiter) {
+            dp__future_discard(c->future);
+            c->future = NULL;
+        }
         return code;
     }
     it->in_flight++;

@@ -69,6 +69,7 @@ struct dp__chunk {
     dp__slot *at;   /* The item that runs, later the one that is handed out. */
     size_t ran;     /* Items that ran, always the first ones; the others were never started. */
     size_t handed;  /* Items whose results were handed out or left out. */
+    int refused;    /* The code with which the engine refused it after all, or 0. */
     uint64_t ticks; /* How long they ran. */
     /* Under the lock of the iterator, while it is in one of the lists. */
     int is_done;

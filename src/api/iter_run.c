@@ -156,8 +156,10 @@ void dp__iter_done(dp_future *future, void *context)
 {
     dp__chunk *c = context;
     dp_iter *it = c->iter;
-    (void)future;
     dp__chunk_close(c);
+    /* Its items' failures are not its own. */
+    if (dp__future_state(future) == DP_FUTURE_FAILED)
+        c->refused = future->call.error.code;
     dp__lock_acquire(&it->lock);
     _Atomic(uint32_t) *finished = &it->finished;
     int wake =

@@ -70,14 +70,20 @@ DP_TEST(engine, that_refuses_a_lazy_map)
     const dp_executor executor = {.spawn = refuse};
     dp_pool *pool = pool_on(&executor);
     dp_source source = {.items = in, .n = 3, .item_size = sizeof *in};
-    dp_iter *iter;
-    size_t index = 7;
-    int result;
-    EXPECT(0, dp_pool_imap(pool, twice, &source, sizeof result, NULL, &iter));
-    for (int i = 0; i < 2; i++)
-        EXPECT(DP_ETHREAD, dp_iter_next(iter, PATIENCE, &index, &result));
-    EXPECT(0, dp_iter_destroy(iter));
+    dp_limiter *limiter;
+    EXPECT(0, dp_limiter_create(&limiter, 1));
+    const dp_options options[] = {{0}, {.limiter = limiter}};
+    for (EACH(o, options)) {
+        dp_iter *iter;
+        size_t index = 7;
+        int result;
+        EXPECT(0, dp_pool_imap(pool, twice, &source, sizeof result, &options[o], &iter));
+        for (int i = 0; i < 2; i++)
+            EXPECT(DP_ETHREAD, dp_iter_next(iter, PATIENCE, &index, &result));
+        EXPECT(0, dp_iter_destroy(iter));
+    }
     EXPECT(0, dp_pool_destroy(pool));
+    dp_limiter_destroy(limiter);
 }
 
 /* ---- It runs everything at once ---- */
@@ -308,6 +314,42 @@ DP_TEST(engine, that_cannot_start)
     EXPECT(DP_EIO, dp_pool_create(&pool, &options));
     cr_assert_null(pool);
     cr_assert_eq(k.stops, 0);
+}
+
+static int count_run(void *o, const void *i, void *context)
+{
+    (void)o, (void)i;
+    ++*(int *)context;
+    return 0;
+}
+
+/* In a task: a lazy map that is ended before any of it has begun. */
+static int end_unbegun(void *o, const void *i, void *context)
+{
+    dp_source source = {.n = 20};
+    int runs = 0;
+    dp_iter *iter;
+    (void)i;
+    int code = dp_pool_imap(context, count_run, &source, 0,
+                            &(dp_options){.chunk = 1, .window = 4, .context = &runs}, &iter);
+    if (code == 0)
+        code = dp_iter_destroy(iter);
+    *(int *)o = runs;
+    return code;
+}
+
+DP_TEST(engine, does_not_run_what_a_task_drops)
+{
+    keeper k = {.count = 0};
+    const dp_executor executor = {
+        .spawn = keep, .start = start_keeper, .stop = stop, .context = &k};
+    dp_pool *pool = pool_on(&executor);
+    dp_options options = {.context = pool};
+    int runs = -1;
+    EXPECT(0, dp_pool_apply(pool, end_unbegun, NULL, 0, &runs, sizeof runs, &options));
+    cr_assert_eq(runs, 0);
+    run_kept(&k);
+    EXPECT(0, dp_pool_destroy(pool));
 }
 
 /* ---- Bad input ---- */

@@ -501,6 +501,36 @@ static void imap_limited(void)
     dp_limiter_destroy(limiter);
 }
 
+static int fail_at_first(void *out, const void *in, void *context)
+{
+    (void)out, (void)context;
+    return *(const uint64_t *)in == 0 ? 5 : 0;
+}
+
+/* An item fails while tasks behind it may be refused. */
+static void imap_limited_stops(void)
+{
+    dp_limiter *limiter;
+    dp_pool *pool = stress_pool(2);
+    uint64_t pulled = 0;
+    dp_source source = {.next = count_up, .context = &pulled, .item_size = sizeof pulled};
+    dp_iter *iter = NULL;
+    loop(pool);
+    CHECK_EQUAL(dp_limiter_create(&limiter, 1), 0);
+    dp_options options = {.limiter = limiter, .window = 8, .chunk = 1};
+    begin();
+    if (succeeded(dp_pool_imap(pool, fail_at_first, &source, 0, &options, &iter))) {
+        int code;
+        while ((code = dp_iter_next(iter, DP_FOREVER, NULL, NULL)) != DP_ETASK)
+            if (!succeeded(code))
+                fault_end();
+        CHECK_EQUAL(dp_iter_destroy(iter), 0);
+    }
+    fault_end();
+    dp_limiter_destroy(limiter);
+    use_and_destroy(pool);
+}
+
 const scenario verb_scenarios[] = {
     {"map", map, NULL},
     {"apply_async", apply_async, NULL},
@@ -528,5 +558,6 @@ const scenario verb_scenarios[] = {
     {"imap_unordered", imap_unordered, NULL},
     {"imap_with_wishes", imap_with_wishes, NULL},
     {"imap_limited", imap_limited, NULL},
+    {"imap_limited_stops", imap_limited_stops, NULL},
     {NULL, NULL, NULL},
 };
