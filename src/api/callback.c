@@ -174,7 +174,9 @@ int dp_future_on_done(dp_future *future, dp_done_fn f, void *context)
     dp__store_relaxed(&future->asked, 1);
     if (!dp__future_listen(future, callback)) {
         free(callback);
+        dp_future_retain(future); /* It may release the caller's own reference. */
         call_back(f, future, context);
+        dp_future_release(future);
     }
     return 0;
 }

@@ -154,6 +154,29 @@ DP_TEST(config, holds_for_asynchronous_work_after_it_was_popped)
     end_pool(third);
 }
 
+static void release_and_look(dp_future *future, void *context)
+{
+    dp_config config;
+    dp_future_release(future);
+    *(int *)context = dp_config_get(&config) == 0 ? config.workers : -1;
+}
+
+/* The future has the last reference to its configuration, and the callback that to the future. */
+DP_TEST(config, lasts_as_long_as_a_callback)
+{
+    dp_pool *pool = new_pool(1);
+    const dp_config config = {.workers = 3};
+    dp_future *future;
+    int seen = 0;
+    EXPECT(0, dp_config_push(&config));
+    EXPECT(0, dp_pool_apply_async(pool, succeed, NULL, 0, NULL, 0, NULL, &future));
+    EXPECT(0, dp_config_pop());
+    EXPECT(0, dp_future_wait(future, PATIENCE));
+    end_pool(pool);
+    EXPECT(0, dp_future_on_done(future, release_and_look, &seen));
+    cr_assert_eq(seen, 3);
+}
+
 DP_TEST(config, holds_for_an_iterator_from_its_making)
 {
     enum { N = 40 };
