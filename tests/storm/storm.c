@@ -29,7 +29,7 @@
 
 /* How long a storm must have lasted to be judged, and how many signals it then has brought: a busy
    machine and a child that is hardly ever on a processor merge them. */
-enum { JUDGED_NS = 500000000, FEW = 20 };
+enum { JUDGED_NS = 2000000000, FEW = 20 };
 
 /* What threads there are: those whose numbers do not fit are spared. The numbers of ended threads
    stay until their entries are needed: a signal to nobody is lost. */

@@ -89,8 +89,12 @@ static inline void flat_end(const flat *f, long heap_kib, long rss_kib)
     stress_expect_threads(f->threads);
     CHECK_EQUAL(stress_descriptors(), f->descriptors);
     flat_expect_no_child();
-    if (f->count < 3)
+    /* Too short to say anything of memory, or on an allocator that does not count, such as that of
+       valgrind, which keeps what was freed. */
+    if (f->count < 3 || f->heap[0] == 0) {
+        printf("memory: not judged\n");
         return;
+    }
     flat_judge("heap", f->heap, f->count, heap_kib);
     flat_judge("resident", f->rss, f->count, rss_kib);
 }

@@ -195,8 +195,7 @@ int main(void)
     double usual = stress_least(4, 4) == 4 ? 20 : 3;
     const char *given = getenv("DP_TEST_SEED");
     uint64_t seed = given ? strtoull(given, NULL, 0) : stress_seed();
-    double seconds = stress_seconds(usual, 3600), end = stress_now() + seconds;
-    double epoch = seconds / 60;
+    double seconds = stress_seconds(usual, 1200), epoch = seconds / 60;
     flat f;
     soak s = {.seed = seed};
     printf("DP_TEST_SEED=%" PRIu64 "\n", seed);
@@ -204,7 +203,8 @@ int main(void)
     flat_begin(&f);
     stress_end(0);
     open_pools(&s);
-    while (stress_now() < end) {
+    double end = stress_now() + seconds;
+    do {
         s.end = stress_now() + epoch;
         s.seed = stress_random(&seed);
         stress_together(USERS, user, &s);
@@ -214,7 +214,7 @@ int main(void)
             flat_note(&f);
             open_pools(&s);
         }
-    }
+    } while (stress_now() < end);
     close_pools(&s);
     flat_end(&f, 64, 4096);
     return 0;
