@@ -66,6 +66,6 @@ int main(void)
     if (used >= 0.001 * (double)sleeps)
         fprintf(stderr, "%g s of CPU time, slept %ld times\n", used, sleeps);
     stress_destroy(pool);
-    return used >= 0.001 * (double)sleeps;
-    return 0;
+    /* Some systems do not count how often a process sleeps. */
+    return sleeps == 0 && used < 0.1 ? 77 : used >= 0.001 * (double)sleeps;
 }
