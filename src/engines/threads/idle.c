@@ -221,20 +221,14 @@ enum dp__parked dp__idle_park(dp__worker *self)
 /* How deep the calling thread has lent its places. */
 static _Thread_local uint32_t lent_depth;
 
-/* Leaves a place without looking who could use it: the caller will look for work itself again. */
-static void give_up(dp__worker *self)
-{
-    dp__store_relaxed(&self->busy, 0);
-    /* The read-modify-write that meets the one of a waker who found no room: see idle.md. */
-    dp__fetch_add_acq_rel(&self->team->idle, self->is_guest ? DP__IDLE_LENT : 0 - DP__IDLE_AWAKE);
-}
-
 static void lend(dp__worker *self)
 {
     dp__team *team = self->team;
     /* A request could not be answered before we are back, so all is given now and nobody asks. */
     dp__deque_publish_all(self);
-    give_up(self);
+    dp__store_relaxed(&self->busy, 0);
+    /* The read-modify-write that meets the one of a waker who found no room: see idle.md. */
+    dp__fetch_add_acq_rel(&team->idle, self->is_guest ? DP__IDLE_LENT : 0 - DP__IDLE_AWAKE);
     if (dp__inject_holds_any(team))
         dp__idle_wake(team, DP__WAKE_QUEUE);
     else if (dp__search_sees_work(team, NULL))
@@ -288,7 +282,8 @@ void dp__places_restore(uint32_t depth)
     /* A task that forgot dp_blocking_end() leaves a place lent that is not its own to lend. */
     dp__places_resume();
     if (depth > 0) {
-        for_each_place(give_up);
+        /* As at first: a waker may have found no room while we had them. */
+        for_each_place(lend);
         lent_depth = depth;
     }
 }
