@@ -111,6 +111,16 @@ void dp__idle_signal(dp__team *team)
         dp__idle_wake(team, DP__WAKE_STEAL);
 }
 
+int dp__idle_offer(dp__team *team)
+{
+    int jobs = dp__inject_holds_any(team);
+    /* The caller's own open loops and public tasks count too: it is not going to run them now. */
+    int work = jobs || dp__search_sees_work(team, NULL);
+    if (work)
+        dp__idle_wake(team, jobs ? DP__WAKE_QUEUE : DP__WAKE_STEAL);
+    return work;
+}
+
 void dp__idle_nudge(dp__team *team, uint32_t count)
 {
     /* A thread that parks after this sees for itself what it was to be told. The bits of those that
@@ -229,11 +239,7 @@ static void lend(dp__worker *self)
     dp__store_relaxed(&self->busy, 0);
     /* The read-modify-write that meets the one of a waker who found no room: see idle.md. */
     dp__fetch_add_acq_rel(&team->idle, self->is_guest ? DP__IDLE_LENT : 0 - DP__IDLE_AWAKE);
-    if (dp__inject_holds_any(team))
-        dp__idle_wake(team, DP__WAKE_QUEUE);
-    else if (dp__search_sees_work(team, NULL))
-        /* Our own open loops and public tasks count too: we are not going to run them now. */
-        dp__idle_wake(team, DP__WAKE_STEAL);
+    dp__idle_offer(team);
 }
 
 static void take_back(dp__worker *self)

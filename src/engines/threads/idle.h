@@ -57,6 +57,10 @@ void dp__idle_wake(dp__team *team, enum dp__wake what);
    to park; for work that a napping thread will find too. Cheap when nobody is parked. */
 void dp__idle_signal(dp__team *team);
 
+/* After a read-modify-write of the idle word by which a place has become free: wakes or starts a
+   thread if there is work, whose waker may have found no room. 0 if there was none. */
+int dp__idle_offer(dp__team *team);
+
 /* Lets so many parked threads, or all if there are fewer, look around, without a change of the
    counts: the team closes or has another size, or a thread has ended and wants to be joined. A
    thread that is about to park sees that for itself, as with dp__idle_wake(). */

@@ -104,9 +104,13 @@ int dp__team_resize(dp__team *team, unsigned workers)
     int code = dp__thread_start(team, workers);
     if (code)
         dp__store_relaxed(&team->target, before);
-    /* Those that are too many notice it now, and end when they find nothing to do for a while. If
-       there are more places, those who come find work that nobody was woken for. */
+    /* Those that are too many notice it now, and end when they find nothing to do for a while. */
     dp__idle_nudge(team, UINT32_MAX);
+    /* Nobody was woken for work that found no room. If others have lent their places there may be
+       threads enough, but none to run it; and one that failed to start filled a place for a while.
+     */
+    while (before < workers && dp__idle_offer(team))
+        before++;
     return code;
 }
 
