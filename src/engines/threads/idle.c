@@ -308,21 +308,27 @@ int dp__idle_guest_enter(dp__team *team)
     return !(dp__fetch_add_relaxed(&team->idle, DP__IDLE_GUEST) & DP__IDLE_DOWN);
 }
 
+/* A guest leaves the last place. While it filled that, another root may have offered work nobody
+   was woken for. First the place, then the look, as when one lends it: whoever is woken finds it
+   free, and of a root that begins either we know or it finds room itself. */
+static void hand_over(dp__team *team)
+{
+    dp__fetch_add_acq_rel(&team->idle, DP__IDLE_LENT);
+    if (dp__search_sees_roots(team))
+        dp__idle_wake(team, DP__WAKE_STEAL);
+    /* After this the team may be gone. */
+    dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_GUEST - DP__IDLE_LENT);
+}
+
 void dp__idle_guest_leave(dp__team *team)
 {
     uint32_t target = dp__load_relaxed(&team->target);
     uint64_t word = dp__load_relaxed(&team->idle);
-    int hands_on;
     do {
-        /* While we fill the last place, another root may have offered work nobody was woken for. */
-        hands_on = dp__idle_parked(word) > 0 && dp__idle_running(word) == target &&
-                   dp__search_sees_roots(team);
-    } while (!dp__cas_acq_rel(&team->idle, &word,
-                              word + (hands_on ? ONE_WAKES + DP__IDLE_LENT : 0 - DP__IDLE_GUEST)));
-    /* The place goes over in one step, or its new owner might find none and park again. After the
-       subtraction the team may be gone, so that comes last. */
-    if (hands_on) {
-        wake_counted(team);
-        dp__fetch_add_acq_rel(&team->idle, 0 - DP__IDLE_GUEST - DP__IDLE_LENT);
-    }
+        if (dp__idle_parked(word) > 0 && dp__idle_running(word) == target) {
+            hand_over(team);
+            return;
+        }
+        /* After the subtraction the team may be gone. */
+    } while (!dp__cas_acq_rel(&team->idle, &word, word - DP__IDLE_GUEST));
 }
