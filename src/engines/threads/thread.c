@@ -324,22 +324,32 @@ int dp__thread_start(dp__team *team, uint32_t count)
     return code ? code : failed;
 }
 
-void dp__thread_start_spare(dp__team *team)
+/* Only when threads have lent their places: otherwise all that may run are running. Under the team's
+   lock. */
+static int may_have_spare(dp__team *team)
 {
-    dp__lock_acquire(&team->lock);
     uint64_t word = dp__load_relaxed(&team->idle);
     uint32_t live = dp__load_relaxed(&team->live);
     uint32_t target = dp__load_relaxed(&team->target);
-    int code = 1;
-    /* Only when threads have lent their places: otherwise all that may run are running. */
-    if (dp__idle_parked(word) == 0 && dp__idle_awake(word) < target &&
-        live > dp__idle_awake(word) && live < target + team->max_spares && !team->no_spares)
-        code = start_one(team, NULL);
-    if (code == 0)
+    return dp__idle_parked(word) == 0 && dp__idle_awake(word) < target &&
+           live > dp__idle_awake(word) && live < target + team->max_spares && !team->no_spares;
+}
+
+void dp__thread_start_spare(dp__team *team)
+{
+    dp__lock_acquire(&team->lock);
+    int wanted = may_have_spare(team);
+    int failed = wanted && start_one(team, NULL);
+    if (wanted && !failed)
         dp__count(&team->spares_started, 1);
+    uint32_t live = dp__load_relaxed(&team->live);
     dp__lock_release(&team->lock);
-    if (code == 0)
-        dp__message(2, "a spare thread was started: %u threads for %u workers", live + 1, target);
+    /* One that the system refused was counted as awake: who found no room then looks again. */
+    if (failed)
+        dp__idle_nudge(team, 1);
+    else if (wanted)
+        dp__message(2, "a spare thread was started: %u threads for %u workers", live,
+                    dp__load_relaxed(&team->target));
 }
 
 int dp__thread_is_surplus(dp__team *team)
