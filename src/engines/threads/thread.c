@@ -114,6 +114,8 @@ static int run_init(dp__worker *self)
     dp__team *team = self->team;
     int failed = team->worker_init(team->worker_context, self->id) != 0;
     dp__places_restore(0); /* It may have forgotten dp_blocking_end(). */
+    /* Whoever takes a place back counts as busy, but this thread has nothing yet. */
+    dp__store_relaxed(&self->busy, 0);
     dp__starts *starts = self->starts;
     if (failed)
         dp__message(1, "worker_init failed for worker %u%s", self->id,
