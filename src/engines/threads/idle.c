@@ -221,9 +221,12 @@ enum dp__parked dp__idle_park(dp__worker *self)
     int sentinel = become_sentinel(team, word);
     enum dp__parked outcome = sleep_parked(self, mask, bit, &sentinel);
     if (sentinel) {
-        /* Whoever leaves this post because there is work finds a successor, who will nap. */
+        /* Whoever leaves this post because there is work finds a successor, who will nap. One that
+           parks after this read-modify-write finds the post free, others are in its word. */
         dp__store_relaxed(&team->sentinel, 0);
-        dp__idle_signal(team);
+        word = dp__fetch_add_acq_rel(&team->idle, 0);
+        if (dp__idle_parked(word) > 0)
+            wake_if_room(team, word, DP__WAKE_STEAL);
     }
     return outcome;
 }
