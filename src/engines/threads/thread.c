@@ -101,10 +101,13 @@ static int try_end(dp__worker *self, enum dp__parked why)
         dp__store_relaxed(&team->live, dp__load_relaxed(&team->live) - 1);
     }
     dp__lock_release(&team->lock);
-    if (end && team->worker_fini)
+    if (end && team->worker_fini) {
+        /* The hook may take long, and who found no room looks again now. */
+        dp__idle_nudge(team, 1);
         run_fini(self);
-    else if (end)
+    } else if (end) {
         tell_of_end(team);
+    }
     return end;
 }
 
@@ -326,8 +329,8 @@ int dp__thread_start(dp__team *team, uint32_t count)
     return code ? code : failed;
 }
 
-/* Only when threads have lent their places: otherwise all that may run are running. Under the team's
-   lock. */
+/* Only when threads have lent their places: otherwise all that may run are running. Under the
+   team's lock. */
 static int may_have_spare(dp__team *team)
 {
     uint64_t word = dp__load_relaxed(&team->idle);
