@@ -206,6 +206,7 @@ struct dp__team {
     _Atomic(uint32_t) leaving; /* No longer live, but in worker_fini; changed under the lock. */
     _Atomic(uint32_t) ended;   /* Threads that wait to be joined; changed under the lock. */
     uint32_t no_spares;        /* One could not begin. Under the lock. */
+    uint32_t spare_refused;    /* A thread in worker_fini had its number. Under the lock. */
     _Atomic(uint64_t) spares_started; /* Changed under the lock. */
     _Atomic(uint64_t) wakeups;
     _Atomic(uint32_t) exit_word; /* Changes when a thread begins or ends or a guest leaves. */

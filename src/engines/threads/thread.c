@@ -56,9 +56,40 @@ static void tell_of_end(dp__team *team)
     dp__idle_nudge(team, 1);
 }
 
+/* Only when threads have lent their places: otherwise all that may run are running. Under the
+   team's lock. */
+static int may_have_spare(dp__team *team)
+{
+    uint64_t word = dp__load_relaxed(&team->idle);
+    uint32_t live = dp__load_relaxed(&team->live);
+    uint32_t target = dp__load_relaxed(&team->target);
+    return dp__idle_parked(word) == 0 && dp__idle_awake(word) < target &&
+           live > dp__idle_awake(word) && live < target + team->max_spares && !team->no_spares;
+}
+
+/* A thread in worker_fini kept the number that a spare would have needed: it stays in place of that
+   one, if it is still wanted. Whether it does. Under the team's lock. */
+static int begin_again(dp__worker *self)
+{
+    dp__team *team = self->team;
+    int jobs = dp__inject_holds_any(team);
+    int wanted =
+        team->spare_refused && may_have_spare(team) && (jobs || dp__search_sees_work(team, NULL));
+    /* Others that are leaving may be wanted for more jobs. */
+    team->spare_refused = wanted && jobs;
+    if (!wanted)
+        return 0;
+    dp__places_resume();
+    dp__store_relaxed(&self->busy, 0);
+    dp__store_relaxed(&team->live, dp__load_relaxed(&team->live) + 1);
+    dp__count(&team->spares_started, 1);
+    return 1;
+}
+
 /* Calls the user's worker_fini on a thread that has left its place, while joiners wait. The place
-   counts as lent, so whatever is called in there takes it back for that time. */
-static void run_fini(dp__worker *self)
+   counts as lent, so whatever is called in there takes it back for that time. 0 if the thread is to
+   begin again. */
+static int run_fini(dp__worker *self)
 {
     dp__team *team = self->team;
     self->ends = 1;
@@ -68,47 +99,15 @@ static void run_fini(dp__worker *self)
     self->ends = 0;
     dp__lock_acquire(&team->lock);
     dp__store_relaxed(&team->leaving, dp__load_relaxed(&team->leaving) - 1);
-    mark_ended(self);
+    int stays = begin_again(self);
+    if (!stays)
+        mark_ended(self);
     dp__lock_release(&team->lock);
-    tell_of_end(team);
-}
-
-/* Gives the thread's place up, unless it is needed after all. */
-static int try_end(dp__worker *self, enum dp__parked why)
-{
-    dp__team *team = self->team;
-    dp__lock_acquire(&team->lock);
-    /* One too many ends only when another one is idle too: that one is the spare then, and joins
-       us. */
-    int is_over = dp__thread_should_end(team);
-    int end = is_over || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team) &&
-                          dp__idle_parked(dp__load_relaxed(&team->idle)) > 0);
-    if (end) {
-        /* A job that came while we were still counted as awake has woken nobody else. Relaxed: who
-           brings one takes the lock that this look goes through, either before or after us. So does
-           who closes, hence all that was accepted before is visible now. */
-        dp__fetch_add_relaxed(&team->idle, 0 - DP__IDLE_AWAKE);
-        if (dp__inject_holds_any(team) || (is_over && dp__load_relaxed(&team->reserved) > 0)) {
-            dp__fetch_add_relaxed(&team->idle, DP__IDLE_AWAKE);
-            end = 0;
-        }
-    }
-    if (end) {
-        if (team->worker_fini)
-            dp__store_relaxed(&team->leaving, dp__load_relaxed(&team->leaving) + 1);
-        else
-            mark_ended(self);
-        dp__store_relaxed(&team->live, dp__load_relaxed(&team->live) - 1);
-    }
-    dp__lock_release(&team->lock);
-    if (end && team->worker_fini) {
-        /* The hook may take long, and who found no room looks again now. */
-        dp__idle_nudge(team, 1);
-        run_fini(self);
-    } else if (end) {
+    if (!stays)
         tell_of_end(team);
-    }
-    return end;
+    else
+        dp__thread_note_exit(team);
+    return !stays;
 }
 
 /* Calls the user's worker_init. 0 if it failed; the thread has then left the team. */
@@ -146,6 +145,44 @@ static int run_init(dp__worker *self)
     else
         dp__thread_note_exit(team);
     return !failed;
+}
+
+/* Gives the thread's place up, unless it is needed after all. */
+static int try_end(dp__worker *self, enum dp__parked why)
+{
+    dp__team *team = self->team;
+    dp__lock_acquire(&team->lock);
+    /* One too many ends only when another one is idle too: that one is the spare then, and joins
+       us. */
+    int is_over = dp__thread_should_end(team);
+    int end = is_over || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team) &&
+                          dp__idle_parked(dp__load_relaxed(&team->idle)) > 0);
+    if (end) {
+        /* A job that came while we were still counted as awake has woken nobody else. Relaxed: who
+           brings one takes the lock that this look goes through, either before or after us. So does
+           who closes, hence all that was accepted before is visible now. */
+        dp__fetch_add_relaxed(&team->idle, 0 - DP__IDLE_AWAKE);
+        if (dp__inject_holds_any(team) || (is_over && dp__load_relaxed(&team->reserved) > 0)) {
+            dp__fetch_add_relaxed(&team->idle, DP__IDLE_AWAKE);
+            end = 0;
+        }
+    }
+    if (end) {
+        if (team->worker_fini)
+            dp__store_relaxed(&team->leaving, dp__load_relaxed(&team->leaving) + 1);
+        else
+            mark_ended(self);
+        dp__store_relaxed(&team->live, dp__load_relaxed(&team->live) - 1);
+    }
+    dp__lock_release(&team->lock);
+    if (end && team->worker_fini) {
+        /* The hook may take long, and who found no room looks again now. */
+        dp__idle_nudge(team, 1);
+        end = run_fini(self) || (team->worker_init && !run_init(self));
+    } else if (end) {
+        tell_of_end(team);
+    }
+    return end;
 }
 
 /* Joins the thread that this worker had. Under the team's lock: the thread is past its last use of
@@ -257,8 +294,10 @@ static int start_one(dp__team *team, dp__starts *starts)
             break;
     }
     /* Only while threads are leaving can those before all have an owner. */
-    if (index >= dp__load_relaxed(&team->lanes))
+    if (index >= dp__load_relaxed(&team->lanes)) {
+        team->spare_refused = 1;
         return DP_ENOMEM;
+    }
     if (index == used) {
         worker = dp__worker_create(team, index, 0);
         if (!worker)
@@ -327,17 +366,6 @@ int dp__thread_start(dp__team *team, uint32_t count)
     dp__lock_release(&team->lock);
     int failed = team->worker_init ? wait_for_inits(team, &starts) : 0;
     return code ? code : failed;
-}
-
-/* Only when threads have lent their places: otherwise all that may run are running. Under the
-   team's lock. */
-static int may_have_spare(dp__team *team)
-{
-    uint64_t word = dp__load_relaxed(&team->idle);
-    uint32_t live = dp__load_relaxed(&team->live);
-    uint32_t target = dp__load_relaxed(&team->target);
-    return dp__idle_parked(word) == 0 && dp__idle_awake(word) < target &&
-           live > dp__idle_awake(word) && live < target + team->max_spares && !team->no_spares;
 }
 
 void dp__thread_start_spare(dp__team *team)
