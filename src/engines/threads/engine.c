@@ -114,7 +114,7 @@ static int run_pending(void *state, dp__job *job)
         int claimed = dp__job_claim(job);
         if (claimed) {
             dp__inject_run_claimed(self, job);
-            dp__inject_note_stale(team);
+            dp__inject_note_stale(self);
         }
         return claimed;
     }
@@ -128,7 +128,7 @@ static int run_pending(void *state, dp__job *job)
     int claimed = dp__job_claim(job);
     if (claimed) {
         dp__inject_run_claimed(guest.here.worker, job);
-        dp__inject_note_stale(team);
+        dp__inject_note_stale(guest.here.worker);
     }
     dp__guest_leave(&guest);
     return claimed;

@@ -141,18 +141,19 @@ static uint64_t take_stale(dp__jobs *jobs, dp__job **list)
     return count;
 }
 
-/* So few that nobody minds. */
-#define STALE_FEW 64
+/* So few that nobody minds; and so many are counted together, since the counts are in lines that
+   those who bring and take are writing to. */
+enum { STALE_FEW = 64, STALE_STEP = 16 };
 
-void dp__inject_note_stale(dp__team *team)
+void dp__inject_note_stale(dp__worker *self)
 {
+    dp__team *team = self->team;
+    if (++self->stale % STALE_STEP != 0)
+        return;
+    uint64_t stale = dp__fetch_add_relaxed(&team->stale, STALE_STEP) + STALE_STEP;
     uint64_t waiting =
         dp__load_relaxed(&team->brought_count) - dp__load_relaxed(&team->taken_count);
-    /* Mostly the queue is short, and then they need not even be counted. */
-    if (waiting < STALE_FEW)
-        return;
-    uint64_t stale = dp__fetch_add_relaxed(&team->stale, 1) + 1;
-    if (stale < STALE_FEW || stale < waiting / 2)
+    if (stale < STALE_FEW || stale < waiting / 2 || waiting < STALE_FEW)
         return;
     dp__job *list = NULL;
     uint64_t count = 0;

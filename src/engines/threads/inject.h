@@ -32,7 +32,7 @@ void dp__inject_push_reserved(dp__team *team, dp__job *job);
 
 /* A waiter has run a job that is in the queue. Clears it of such jobs when they are many, since a
    worker that waits inside a task all the time takes none out. */
-void dp__inject_note_stale(dp__team *team);
+void dp__inject_note_stale(dp__worker *self);
 
 /* Takes the oldest job and runs it, unless it was cancelled. 0 if the queue was empty. */
 int dp__inject_run(dp__worker *self);

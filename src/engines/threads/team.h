@@ -106,6 +106,7 @@ struct dp__worker {
     uint32_t is_guest;
     uint32_t loop_depth;
     uint32_t wait_sequence;
+    uint32_t stale; /* Jobs that it has run although they are in the queue. */
     uint64_t random;
     dp__counts counts;       /* Others read it, seldom. */
     uint64_t loop_debt;      /* Ticks of recent loops that nobody was woken for. */
