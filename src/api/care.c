@@ -49,15 +49,18 @@ void dp__care_note_left(dp__call *call, size_t items)
 
 static void report(dp__care *care, int64_t now, int finished)
 {
+    /* Acquire, and first: what is left of the ranges that are counted here is counted as well. */
+    uint64_t out = dp__load_acquire(&care->handed_out);
     uint64_t left = dp__load_relaxed(&care->left);
-    uint64_t out = dp__load_relaxed(&care->handed_out);
     dp_progress progress = {.total = dp__load_relaxed(&care->total),
                             .failed = dp__load_relaxed(&care->failed),
                             .seconds = (double)(now - care->started) * 1e-9,
                             .eta = -1,
                             .finished = finished};
-    /* A range that is being left may be counted on one side only, for a moment. */
-    progress.done = out > left ? out - left : 0;
+    /* That of other ranges may be, so this is too low for a moment, and may be lower than what was
+       reported. */
+    uint64_t done = out > left ? out - left : 0;
+    care->reported = progress.done = done > care->reported ? done : care->reported;
     if (progress.done > 0 && progress.seconds > 0) {
         progress.rate = (double)progress.done / progress.seconds;
         if (progress.total != DP_NO_TOTAL)
@@ -70,7 +73,8 @@ void dp__care_count(dp__care *care, size_t items)
 {
     if (!care || !care->progress)
         return;
-    dp__fetch_add_relaxed(&care->handed_out, items);
+    /* Release: what was left of them, see report(). */
+    dp__fetch_add_acq_rel(&care->handed_out, items);
     uint64_t now = dp__ticks();
     if (now < dp__load_relaxed(&care->next_report) || !dp__lock_try(&care->reporting))
         return;

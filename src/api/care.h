@@ -22,7 +22,7 @@ typedef struct dp__care {
     uint64_t seed;               /* Of the items' streams of random numbers; 0: none. */
     _Atomic(uint32_t) timed_out; /* The deadline has stopped the call. Relaxed, like the stop. */
 
-    /* Progress. The counts are relaxed: the last report comes after everything has been joined. */
+    /* Progress. The last report comes after everything has been joined. */
     dp_progress_fn progress;
     void *progress_context;
     _Atomic(size_t) total;        /* Items, or DP_NO_TOTAL. */
@@ -31,6 +31,7 @@ typedef struct dp__care {
     _Atomic(uint64_t) failed;
     _Atomic(uint64_t) next_report; /* In ticks, which are cheap to read. */
     dp__lock reporting;
+    uint64_t reported; /* Items, in the last report. Under the lock, and at the end. */
 } dp__care;
 
 /* What dp_cancelled() must know of the item that the calling thread runs. */
