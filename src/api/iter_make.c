@@ -158,8 +158,7 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
     made->config = dp__config_retain(dp__config_here());
     made->on_error = options->on_error;
     made->priority = options->priority;
-    if (options->limiter)
-        made->limiter = dp__limiter_retain(options->limiter);
+    made->limiter = dp__limiter_retain(options->limiter);
     made->ordered = ordered;
     made->out_size = out_size;
     if (source->next)

@@ -50,7 +50,8 @@ int dp_limiter_create(dp_limiter **limiter, uint32_t tokens)
 
 dp_limiter *dp__limiter_retain(dp_limiter *limiter)
 {
-    dp__fetch_add_relaxed(&limiter->references, 1);
+    if (limiter)
+        dp__fetch_add_relaxed(&limiter->references, 1);
     return limiter;
 }
 

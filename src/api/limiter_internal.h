@@ -76,8 +76,9 @@ struct dp__limited {
 
 /* ---- limiter.c ---- */
 
+/* NULL is no limiter, and may be retained and released too. */
 dp_limiter *dp__limiter_retain(dp_limiter *limiter);
-void dp__limiter_release(dp_limiter *limiter); /* NULL is none. */
+void dp__limiter_release(dp_limiter *limiter);
 
 /* Whether the calling thread runs an item that has a token. */
 int dp__limiter_is_held_here(const dp_limiter *limiter);

@@ -177,8 +177,7 @@ static void resize_up(void)
     CHECK_EQUAL(dp_pool_workers(pool), grown ? 5 : 2);
     use(pool);
     if (!grown && is_to_refuse(FAULT_pthread_create) && !now.list[0].onwards)
-        while (stress_threads() > threads) /* Those that were started end after a second. */
-            usleep(10000);
+        stress_expect_threads(threads); /* Those that were started end after a second. */
     CHECK_EQUAL(dp_pool_resize(pool, 6), 0);
     CHECK_EQUAL(dp_pool_workers(pool), 6);
     use_and_destroy(pool);

@@ -15,21 +15,14 @@ static int nothing(void *out, const void *in, void *context)
     return 0;
 }
 
-static int wait_for_gate(void *out, const void *in, void *context)
-{
-    (void)out;
-    (void)in;
-    STRESS_UNTIL(atomic_load((_Atomic(int) *)context));
-    return 0;
-}
-
 int main(void)
 {
     dp_pool *pool = stress_pool(1);
     _Atomic(int) gate = 0;
     dp_options options = {.context = &gate};
     dp_future *parent, *child;
-    CHECK_EQUAL(dp_pool_apply_async(pool, wait_for_gate, NULL, 0, NULL, 0, &options, &parent), 0);
+    CHECK_EQUAL(
+        dp_pool_apply_async(pool, stress_wait_for_gate, NULL, 0, NULL, 0, &options, &parent), 0);
     long before = 0;
     for (int i = 0; i < CHILDREN; i++) {
         if (i == CHILDREN / 10)

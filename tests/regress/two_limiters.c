@@ -15,14 +15,6 @@ static int count(void *out, const void *in, void *context)
     return 0;
 }
 
-static int wait_for_gate(void *out, const void *in, void *context)
-{
-    (void)out;
-    (void)in;
-    STRESS_UNTIL(atomic_load((_Atomic(int) *)context));
-    return 0;
-}
-
 int main(void)
 {
     dp_pool *serial, *threads = stress_pool(1);
@@ -35,7 +27,8 @@ int main(void)
         CHECK_EQUAL(dp_limiter_create(&limiters[i], 1), 0);
     dp_options holding = {.context = &gate}, counting = {.context = &runs};
     dp_future *last, *next;
-    CHECK_EQUAL(dp_pool_apply_async(threads, wait_for_gate, NULL, 0, NULL, 0, &holding, &last), 0);
+    CHECK_EQUAL(
+        dp_pool_apply_async(threads, stress_wait_for_gate, NULL, 0, NULL, 0, &holding, &last), 0);
     for (int i = 0; i < LENGTH; i++) {
         counting.limiter = limiters[i % 2];
         CHECK_EQUAL(dp_future_then(last, serial, count, NULL, 0, &counting, &next), 0);

@@ -66,16 +66,6 @@ static void check_failure(int workers, int spares)
 
 /* ---- Cancelling ---- */
 
-static int wait_for_gate(void *out, const void *in, void *context)
-{
-    (void)out;
-    (void)in;
-    atomic_int *gate = context;
-    while (!atomic_load(gate))
-        sched_yield();
-    return 0;
-}
-
 static int count(void *out, const void *in, void *context)
 {
     (void)out;
@@ -94,7 +84,8 @@ static void fill(queue *q)
 {
     dp_options busy = {.context = &q->gate}, counting = {.context = &q->runs};
     atomic_store(&q->gate, 0);
-    CHECK_EQUAL(dp_pool_apply_async(q->pool, wait_for_gate, NULL, 0, NULL, 0, &busy, &q->busy), 0);
+    CHECK_EQUAL(
+        dp_pool_apply_async(q->pool, stress_wait_for_gate, NULL, 0, NULL, 0, &busy, &q->busy), 0);
     while (dp_future_status(q->busy) == DP_FUTURE_PENDING)
         sched_yield();
     for (int i = 0; i < JOBS; i++)

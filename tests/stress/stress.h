@@ -233,6 +233,15 @@ static inline long stress_rss_kib(void)
 }
 
 /* Waits until at most so many threads are left; a thread that was joined may show for a moment. */
+/* An item that ends when the atomic int that is its context is no longer 0. */
+static inline int stress_wait_for_gate(void *out, const void *in, void *context)
+{
+    (void)out;
+    (void)in;
+    STRESS_UNTIL(atomic_load((_Atomic(int) *)context));
+    return 0;
+}
+
 static inline void stress_expect_threads(int most)
 {
     STRESS_UNTIL(stress_threads() <= most);

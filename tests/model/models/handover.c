@@ -9,8 +9,6 @@
    and nobody was woken for it; the other leaves and hands its place on to a thread of the pool. It
    may leave while the pool is destroyed. */
 
-enum { ITEMS = 2 };
-
 static struct {
     dp_pool *pool;
     work_gate inside, items;
@@ -26,14 +24,6 @@ static void visit(void *unused)
     dp__guest_leave(&guest);
 }
 
-static int meet(size_t begin, size_t end, void *context)
-{
-    (void)begin, (void)context, (void)end;
-    work_open(&all->items);
-    work_pass(&all->items, ITEMS);
-    return 0;
-}
-
 static void body(void)
 {
     dp_options call = {.chunk = 1};
@@ -41,7 +31,7 @@ static void body(void)
     all->pool = work_pool(2, -1);
     int visitor = model_spawn(visit, NULL);
     work_pass(&all->inside, 1);
-    model_check(dp_pool_for(all->pool, meet, NULL, 0, ITEMS, &call) == 0);
+    model_check(dp_pool_for(all->pool, work_meet, &all->items, 0, 2, &call) == 0);
     /* This waits until the visitor has left. */
     dp_pool_destroy(all->pool);
     model_join(visitor);

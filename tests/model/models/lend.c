@@ -8,8 +8,6 @@
    other one, until the job blocks and lends its place. The loop's two items meet, and the job waits
    for both. */
 
-enum { ITEMS = 2 };
-
 static struct {
     work_gate job, items;
     int result;
@@ -19,17 +17,9 @@ static int block(void *out, const void *in, void *context)
 {
     work_open(&all->job);
     dp_blocking_begin();
-    work_pass(&all->items, ITEMS);
+    work_pass(&all->items, 2);
     dp_blocking_end();
     return work_seven(out, in, context);
-}
-
-static int meet(size_t begin, size_t end, void *context)
-{
-    (void)begin, (void)context, (void)end;
-    work_open(&all->items);
-    work_pass(&all->items, ITEMS);
-    return 0;
 }
 
 static void body(void)
@@ -39,7 +29,7 @@ static void body(void)
     dp_pool *pool = work_pool(2, -1);
     dp_future *blocker = work_start(pool, block, &all->result);
     work_pass(&all->job, 1);
-    model_check(dp_pool_for(pool, meet, NULL, 0, ITEMS, &call) == 0);
+    model_check(dp_pool_for(pool, work_meet, &all->items, 0, 2, &call) == 0);
     work_wait(blocker);
     model_quiet();
     work_check_parked(pool, 2);

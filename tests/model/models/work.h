@@ -33,4 +33,7 @@ typedef _Atomic(uint32_t) work_gate;
 void work_open(work_gate *gate);
 void work_pass(work_gate *gate, uint32_t count);
 
+/* An item of a loop over two, which wait for each other at the gate that is the context. */
+int work_meet(size_t begin, size_t end, void *context);
+
 #endif
