@@ -120,7 +120,8 @@ typedef struct dp_pool_options {
 /** What a call does when an item fails, that is, when its function returns non-zero. */
 typedef enum dp_error_policy {
     DP_ERRORS_STOP = 0,   /**< Start no further items, return #DP_ETASK. */
-    DP_ERRORS_FINISH = 1, /**< Run all other items, then return #DP_ETASK. */
+    DP_ERRORS_FINISH = 1, /**< Run all other items, then return #DP_ETASK. Of a scan only those that
+                               need nothing of what has failed: see scan.h. */
     DP_ERRORS_COLLECT = 2 /**< Run all items, note each one's code in `status`, return 0. */
 } dp_error_policy;
 
@@ -137,8 +138,10 @@ typedef enum dp_priority {
 /** How far a call has come. */
 typedef struct dp_progress {
     size_t done;    /**< Items that have run, the failed ones included; tiles of a loop in tiles.
-                         Those of a scan when they are scanned, and not when they are folded. */
-    size_t failed;  /**< Items that have failed, after all their retries. */
+                         Those of a scan when they are scanned, and not when they are folded, unless
+                         that fails: they are not scanned then. Never more than `total`. */
+    size_t failed;  /**< Items that have failed, after all their retries; where a function is called
+                         for a range of them, such ranges. Never more than `done`. */
     size_t total;   /**< Items of the call, or #DP_NO_TOTAL while nobody knows. */
     double seconds; /**< Time since the call. */
     double rate;    /**< Items per second so far; 0 while none has run. */

@@ -52,8 +52,8 @@ static void report(dp__care *care, int64_t now, int finished)
     /* Acquire, and first: what is left of the ranges that are counted here is counted as well. */
     uint64_t out = dp__load_acquire(&care->handed_out);
     uint64_t left = dp__load_relaxed(&care->left);
+    uint64_t failed = dp__load_relaxed(&care->failed);
     dp_progress progress = {.total = dp__load_relaxed(&care->total),
-                            .failed = dp__load_relaxed(&care->failed),
                             .seconds = (double)(now - care->started) * 1e-9,
                             .eta = -1,
                             .finished = finished};
@@ -61,6 +61,8 @@ static void report(dp__care *care, int64_t now, int finished)
        reported. */
     uint64_t done = out > left ? out - left : 0;
     care->reported = progress.done = done > care->reported ? done : care->reported;
+    /* Failures are counted at once, the items they belong to with the rest of their range. */
+    progress.failed = failed < progress.done ? failed : progress.done;
     if (progress.done > 0 && progress.seconds > 0) {
         progress.rate = (double)progress.done / progress.seconds;
         if (progress.total != DP_NO_TOTAL)

@@ -94,21 +94,31 @@ static int call_on(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t
     return task_code == 0;
 }
 
-/* Folds a block into its own accumulator. Nobody asks for the sum of the last one. */
+/* Nothing more is done with the items of the block: that is what counts as progress. */
+static void count_block(const dp__scan *scan, size_t block)
+{
+    dp__care_count(scan->call->care, block_begin(scan, block + 1) - block_begin(scan, block));
+}
+
+/* Folds a block into its own accumulator. Nobody asks for the sum of the last one. 0 if it failed,
+   and then it will not be scanned. */
 static int fold_block(const dp__scan *scan, size_t block)
 {
     void *sum = accumulator(scan, block);
     if (block + 1 == scan->blocks)
         return 1;
     memcpy(sum, scan->identity, scan->size);
-    return call_on(scan, scan->fold, sum, block);
+    int succeeded = call_on(scan, scan->fold, sum, block);
+    if (!succeeded)
+        count_block(scan, block);
+    return succeeded;
 }
 
-/* Scans a block, from what lies before it. This is what counts as progress. 0 if it failed. */
+/* Scans a block, from what lies before it. 0 if it failed. */
 static int scan_block(const dp__scan *scan, void *before, size_t block)
 {
     int succeeded = call_on(scan, scan->scan, before, block);
-    dp__care_count(scan->call->care, block_begin(scan, block + 1) - block_begin(scan, block));
+    count_block(scan, block);
     return succeeded;
 }
 

@@ -2,6 +2,7 @@
 
 /* Reports of progress, and the line that shows them. */
 
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "support/fixture.h"
@@ -32,6 +33,9 @@ static void take(const dp_progress *progress, void *context)
     } else {
         r->first = *progress;
     }
+    if (progress->failed > progress->done ||
+        (progress->total != DP_NO_TOTAL && progress->done > progress->total))
+        r->order_is_wrong = 1;
     r->last = *progress;
     atomic_fetch_sub(&r->inside, 1);
 }
@@ -180,6 +184,46 @@ DP_TEST(progress, of_every_verb)
     r = (reports){0};
     EXPECT(DP_EINVAL, dp_pool_starmap_async(pool, NULL, &column, 1, NULL, 0, 5, &options, &future));
     cr_assert_eq(r.count, 0);
+    end_pool(pool);
+}
+
+static int fail_fold(void *sum, size_t begin, size_t end, void *context)
+{
+    (void)sum, (void)begin, (void)end, (void)context;
+    return 5;
+}
+
+/* What has failed to fold is never scanned, and has failed all the same. */
+DP_TEST(progress, of_a_scan_that_fails)
+{
+    dp_pool *pool = new_pool(2);
+    const size_t zero = 0, last_block = 39;
+    reports r = {0};
+    dp_options options = {
+        .deterministic = 1, .on_error = DP_ERRORS_FINISH, .progress = take, .progress_context = &r};
+    EXPECT(DP_ETASK, dp_pool_scan_range(pool, fail_fold, fold, NULL, 0, 10000, combine, &zero,
+                                        sizeof zero, &options));
+    expect(&r, 10000 - last_block, 255, 10000);
+    end_pool(pool);
+}
+
+/* Gives the others time, so that a range ends while another one has many that failed. */
+static int fail_slowly(void *o, const void *i, void *context)
+{
+    (void)o, (void)i, (void)context;
+    for (int turn = 0; turn < 20; turn++)
+        sched_yield();
+    return 5;
+}
+
+DP_TEST(progress, of_failures_while_they_run)
+{
+    dp_pool *pool = new_pool(2);
+    reports r = {0};
+    dp_options options = {
+        .chunk = 300, .on_error = DP_ERRORS_FINISH, .progress = take, .progress_context = &r};
+    EXPECT(DP_ETASK, dp_pool_map(pool, fail_slowly, NULL, 0, NULL, 0, 1200, &options));
+    expect(&r, 1200, 1200, 1200);
     end_pool(pool);
 }
 
