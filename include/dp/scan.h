@@ -12,6 +12,12 @@
  * are scanned at the same time: Guy Blelloch, "Prefix Sums and Their Applications" (1990). A block
  * before which nothing is missing any more is scanned at once, without being folded, so on one
  * thread there is one pass over the items and not two.
+ *
+ * When fold or scan fails, the blocks behind do not know what they begin with. #DP_ERRORS_STOP
+ * starts no further block. #DP_ERRORS_FINISH runs what can be run without: while blocks are being
+ * folded, all others are folded, and none behind the failed one is scanned; once that is over, all
+ * others are scanned. Items in front of a failed block may have their results or not. In an array
+ * nothing fails but by being cancelled, since combine cannot.
  */
 
 #include <dp/pool.h>
@@ -85,8 +91,8 @@ DP_API int dp_pool_scan_async(dp_pool *pool, dp_combine_fn combine, void *contex
  * @param size      Bytes of an accumulator, at least 1. They are aligned to 64 bytes.
  * @param options   As for dp_pool_scan().
  * @return          0 or a code as described at the top of pool.h. When fold or scan fails, the item
- *                  index reported is where its range begins. After a failure blocks have been
- *                  scanned or not.
+ *                  index reported is where its range begins. What else is run then is told at the
+ *                  top of this file.
  * Cost: on one thread scan is called for everything and fold for nothing; on several, fold too, for
  * the larger part. `deterministic` always calls both.
  */

@@ -356,6 +356,24 @@ DP_TEST(scan, a_failure_is_reported)
     free(out);
 }
 
+DP_TEST(scan, finishes_what_needs_nothing_of_the_failed_block)
+{
+    double *in = reciprocals(), *out = malloc(MOST * sizeof *out);
+    dp_pool *pool = new_pool(3);
+    const size_t n = 40000, last_block = n / 256;
+    numbers x = {.in = in, .out = out, .fold_fails_at = 20077, .scan_fails_at = SIZE_MAX};
+    dp_error error;
+    dp_options options = {.deterministic = 1, .on_error = DP_ERRORS_FINISH, .error = &error};
+    EXPECT(DP_ETASK, scan_range(pool, &x, n, &options, 0));
+    cr_assert_eq(atomic_load(&x.folded), n - last_block, "all are folded but the last block");
+    cr_assert(atomic_load(&x.scanned) <= error.item, "scanned what is not known");
+    if (is_serial())
+        cr_assert_eq(atomic_load(&x.scanned), error.item);
+    end_pool(pool);
+    free(in);
+    free(out);
+}
+
 DP_TEST(scan, stops_at_a_failure_in_serial)
 {
     if (!is_serial())
