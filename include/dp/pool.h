@@ -284,7 +284,8 @@ DP_API int dp_pool_terminate(dp_pool *pool);
 
 /**
  * Closes the pool, waits for all accepted work, ends the threads and frees everything. Futures stay
- * valid until they are released. NULL ends the default pool; its next use starts a new one.
+ * valid until they are released. NULL ends the default pool: until its work has finished NULL means
+ * that pool to its tasks, and the next use after the call starts a new one.
  * No other thread may be using the pool or use it afterwards. In a forked child the call frees what
  * the child owns and returns 0.
  *

@@ -225,27 +225,43 @@ int dp_pool_terminate(dp_pool *pool)
     return pool->engine->stop(pool->state, DP__STOP_CANCEL, INT64_MAX);
 }
 
+/* The default pool, for the one thread that ends it; NULL if there is none to be ended. */
+static dp_pool *take_default(void)
+{
+    dp__lock_acquire(&dp__default_lock);
+    dp_pool *pool = dp__load_relaxed(&default_pool);
+    /* From inside it is refused later on; and in a child nobody else is at it any more. */
+    if (pool && pool->generation == dp__fork_generation() && !pool->engine->inside(pool->state)) {
+        if (pool->is_ending)
+            pool = NULL;
+        else
+            pool->is_ending = 1;
+    }
+    dp__lock_release(&dp__default_lock);
+    return pool;
+}
+
+static void forget_default(void)
+{
+    dp__lock_acquire(&dp__default_lock);
+    dp__store_release(&default_pool, NULL);
+    dp__lock_release(&dp__default_lock);
+}
+
 int dp_pool_destroy(dp_pool *pool)
 {
-    if (!pool) {
-        dp__lock_acquire(&dp__default_lock);
-        pool = dp__load_relaxed(&default_pool);
-        if (pool && pool->generation == dp__fork_generation() &&
-            pool->engine->inside(pool->state)) {
-            dp__lock_release(&dp__default_lock);
-            return DP_EDEADLOCK;
-        }
-        dp__store_release(&default_pool, NULL);
-        dp__lock_release(&dp__default_lock);
-        if (!pool)
-            return 0;
-    }
+    int is_default = !pool;
+    if (is_default && !(pool = take_default()))
+        return 0;
     if (pool->generation == dp__fork_generation()) {
         if (pool->engine->inside(pool->state))
             return DP_EDEADLOCK;
         dp_pool_close(pool);
         pool->engine->stop(pool->state, DP__STOP_DRAIN, INT64_MAX);
     }
+    /* Until now NULL meant this pool, to its own tasks, which would otherwise begin another one. */
+    if (is_default)
+        forget_default();
     pool->engine->destroy(pool->state);
     dp__pool_release(pool);
     return 0;

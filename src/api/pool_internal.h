@@ -10,6 +10,7 @@ struct dp_pool {
     void *state;
     uint32_t generation;
     _Atomic(uint32_t) closed;
+    int is_ending; /* dp_pool_destroy(NULL) is at it. Under the lock of the default pool. */
     /* Of the pool's owner, of each iterator, which asks a pool that may be gone whether it is, and
        of each asynchronous call with a limiter. */
     _Atomic(uint32_t) references;

@@ -131,6 +131,56 @@ DP_TEST(default_pool, cannot_be_ended_from_inside)
     end_default_pool();
 }
 
+/* What a task found while the pool was being destroyed. */
+typedef struct straggler {
+    counter entered;
+    int map, workers, destroy;
+} straggler;
+
+static int is_refused(void *unused)
+{
+    dp_future *future;
+    (void)unused;
+    int code = dp_pool_apply_async(NULL, succeed, NULL, 0, NULL, 0, NULL, &future);
+    if (code == 0)
+        dp_future_release(future);
+    return code == DP_ECLOSED;
+}
+
+static int straggle(void *out, const void *in, void *context)
+{
+    straggler *s = context;
+    (void)out, (void)in;
+    counter_add(&s->entered, 1);
+    if (!comes_true(is_refused, NULL, PATIENCE))
+        return 1;
+    s->map = dp_pool_map(NULL, succeed, NULL, 0, NULL, 0, 100, NULL);
+    s->workers = dp_pool_workers(NULL);
+    s->destroy = dp_pool_destroy(NULL);
+    return 0;
+}
+
+DP_TEST(default_pool, is_that_of_its_tasks_until_it_has_ended)
+{
+    for (int life = 0; life < 5; life++) {
+        straggler s = {.entered = COUNTER_INIT, .map = 1};
+        dp_options options = {.context = &s};
+        dp_future *future;
+        holdings before = holdings_now();
+        EXPECT(0, dp_pool_resize(NULL, 7));
+        EXPECT(0, dp_pool_apply_async(NULL, straggle, NULL, 0, NULL, 0, &options, &future));
+        counter_wait(&s.entered, 1);
+        end_default_pool();
+        EXPECT(0, dp_future_get(future, NULL, 0));
+        EXPECT(0, s.map);
+        cr_assert_eq(s.workers, 7);
+        EXPECT(DP_EDEADLOCK, s.destroy);
+        dp_future_release(future);
+        const char *left = holdings_left_since(&before); /* Such as another pool. */
+        cr_assert(!left, "%s", left);
+    }
+}
+
 static int square_range(size_t begin, size_t end, void *context)
 {
     long *numbers = context;
