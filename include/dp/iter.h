@@ -9,7 +9,7 @@
  * output needs to fit into memory.
  *
  * Ownership, the one rule: who makes an iterator ends it with dp_iter_destroy(), at any time. An
- * iterator may outlive its pool.
+ * iterator may outlive its pool, which may be destroyed while another thread takes results.
  *
  * One thread at a time uses an iterator; a call that meets another one in progress, or that is made
  * in the source of the iterator, returns #DP_EBUSY and changes nothing. Different threads may take

@@ -182,6 +182,20 @@ static int prepare(dp_iter *it, dp__chunk *c)
     return 0;
 }
 
+/* Gives the engine a job although another thread may be destroying the pool. 0 or a code. */
+static int hand_over(dp_iter *it, dp_future *future)
+{
+    const dp__engine *engine = it->pool->engine;
+    void *state = it->pool->state;
+    if (it->limiter)
+        return dp__limited_submit(future, it->pool);
+    engine->hold(state); /* The job's. */
+    int code = engine->submit_held(state, &future->job);
+    if (code)
+        engine->release(state);
+    return code;
+}
+
 /* 0, or a code with which the chunk remains the caller's. */
 static int submit(dp_iter *it, dp__chunk *c)
 {
@@ -197,8 +211,7 @@ static int submit(dp_iter *it, dp__chunk *c)
     /* Accepted first: the job may be done before submit() returns. */
     c->is_accepted = 1;
     c->filler = &dp__here;
-    code = it->limiter ? dp__limited_submit(c->future, it->pool)
-                       : it->pool->engine->submit(it->pool->state, &c->future->job);
+    code = hand_over(it, c->future);
     if (code) {
         c->is_accepted = 0;
         /* As long as it stands there, an item that fails looks at its future. */
@@ -238,7 +251,8 @@ int dp__iter_fill(dp_iter *it)
         it->current = NULL;
     }
     while (!it->refused && (it->held || may_pull(it))) {
-        /* When it is closed the engine may be gone. Relaxed: then nothing of it is looked at. */
+        /* So that the source is asked for nothing that would be refused. Relaxed: it is only a
+           look ahead. */
         int code = dp__load_relaxed(&it->pool->closed) ? DP_ECLOSED : 0;
         if (code == 0 && !it->held && !(it->held = fill(it)))
             break;

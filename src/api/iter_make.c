@@ -102,8 +102,8 @@ void dp__iter_free(dp_iter *it)
         else
             dp__future_discard(it->chunks[i].future);
     }
-    if (it->pool)
-        dp__pool_release(it->pool);
+    it->pool->engine->release(it->pool->state);
+    dp__pool_release(it->pool);
     dp__config_release(it->config);
     dp__limiter_release(it->limiter);
     free(it->chunks);
@@ -149,7 +149,9 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
     dp_iter *made = calloc(1, sizeof *made);
     if (!made)
         return DP_ENOMEM;
+    /* Both: the pool may end, on another thread too, while results are still taken. */
     dp__pool_retain(pool);
+    pool->engine->hold(pool->state);
     made->pool = pool;
     made->generation = pool->generation;
     made->f = f;
