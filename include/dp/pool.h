@@ -16,6 +16,9 @@
  *  - A synchronous verb returns when all its work has finished; the calling thread takes part in
  *    the work. The verb with `_async` returns at once with a future; arrays that were passed must
  *    then stay valid until the future has finished.
+ *  - A child that is forked inside a task, callback, hook or source stays there until it ends, by
+ *    exit(), _exit() or exec: to return would be to go on with work whose other threads it lacks.
+ *    Until then it may use the library as any forked child.
  *  - Every verb returns #DP_EINVAL for a NULL function or a needed NULL array, #DP_EOVERFLOW when
  *    n times an item size exceeds SIZE_MAX, #DP_ECLOSED on a pool that was closed, #DP_EFORKED on
  *    a pool made before this process was forked, #DP_ENOMEM when memory ran out before any item
