@@ -119,11 +119,8 @@ static void wait_for_itself(fuzz_job *job)
     }
 }
 
-/* Not the default pool, which may be another one by now. */
 static void end_pool(fuzz_job *job)
 {
-    if (!job->life->pool)
-        return;
     CHECK_EQUAL(dp_pool_destroy(job->life->pool), DP_EDEADLOCK);
     CHECK_EQUAL(dp_pool_terminate(job->life->pool), DP_EDEADLOCK);
     CHECK_EQUAL(dp_pool_join(job->life->pool, DP_FOREVER), DP_EDEADLOCK);
@@ -264,7 +261,21 @@ int act_in_item(fuzz_job *job, size_t i)
     case ACT_step:
         choose(job);
         break;
+    case ACT_call:
+        call_own_pool(job, job->number + (unsigned)i);
+        break;
+    case ACT_null:
+        call_null(job, job->number + (unsigned)i);
+        break;
+    case ACT_resize:
+        resize_pool(job->life, 1 + (int)((job->number + i) % 4));
+        break;
+    case ACT_process:
+        fork_process(job->life->slot, NULL, job->number);
+        break;
     case ACT_none:
+    case ACT_told:
+    case ACT_source:
     case ACTS:
         break;
     }

@@ -28,7 +28,8 @@ static double limit_of(player *p, const fuzz_step *s)
 
 static void on_done(dp_future *future, void *context)
 {
-    fuzz_job *job = context;
+    const notice *t = context;
+    fuzz_job *job = t->job;
     dp_error error;
     CHECK(is_final(dp_future_status(future)));
     CHECK_EQUAL(dp_future_wait(future, 0), 0);
@@ -37,13 +38,21 @@ static void on_done(dp_future *future, void *context)
         CHECK_EQUAL(dp_completed_add(m.set, future), 0);
         atomic_fetch_add(&m.added, 1);
     }
+    if (t->step.fail)
+        call_anything(t->step.pool, t->step.fail);
 }
 
-void add_callback(handle *h)
+void add_callback(handle *h, const fuzz_step *s)
 {
+    notice *t = malloc(sizeof *t);
+    CHECK(t);
+    pthread_mutex_lock(&m.mutex);
+    *t = (notice){m.notices, h->job, *s};
+    m.notices = t;
+    pthread_mutex_unlock(&m.mutex);
     atomic_store(&h->job->observed, 1);
     atomic_fetch_add(&h->job->callbacks_added, 1);
-    CHECK_EQUAL(dp_future_on_done(h->future, on_done, h->job), 0);
+    CHECK_EQUAL(dp_future_on_done(h->future, on_done, t), 0);
 }
 
 /* ---- The end of a future ---- */
@@ -380,7 +389,7 @@ static void peek(player *p, const fuzz_step *s)
         cancel(&h);
         break;
     case 2:
-        add_callback(&h);
+        add_callback(&h, s);
         break;
     default:
         atomic_store(&h.job->observed, 1);
@@ -433,7 +442,7 @@ int future_op(player *p, const fuzz_step *s)
         cancel(h);
         break;
     case OP_on_done:
-        add_callback(h);
+        add_callback(h, s);
         break;
     case OP_share:
         share(h, s->extra % SHARED);

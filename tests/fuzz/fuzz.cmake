@@ -15,6 +15,7 @@ add_library(fuzz-machine STATIC
     tests/fuzz/pools.c
     tests/fuzz/program.c
     tests/fuzz/small.c
+    tests/fuzz/within.c
     tests/support/custom.c)
 target_link_libraries(fuzz-machine PRIVATE dp_static dp_private)
 target_include_directories(fuzz-machine PRIVATE tests)

@@ -51,8 +51,9 @@ static void report(const dp_progress *progress, void *context)
     CHECK_EQUAL(job->last_reports, 0);
     CHECK(progress->done >= job->reported);
     CHECK(progress->total == DP_NO_TOTAL || progress->done <= progress->total);
-    if (progress->finished && job->has_items)
-        CHECK(progress->failed <= progress->done);
+    CHECK(progress->failed <= progress->done);
+    if (job->step.act == ACT_told)
+        call_anything(job->life->slot, job->number);
     job->reported = progress->done;
     job->last_reports += progress->finished != 0;
 }

@@ -33,6 +33,30 @@ static int compute(void *out, const void *in, void *context)
 
 /* ---- Sources ---- */
 
+/* Changes the pool of the lazy map, or uses it; but it may be gone by now. */
+static void act_in_source(const fuzz_job *job)
+{
+    unsigned slot = job->life->slot, which = job->step.slot / ITERS;
+    if (which == 0) {
+        pool_destroy(slot);
+        return;
+    }
+    if (which == 1) {
+        call_anything(slot, job->number * 37);
+        return;
+    }
+    pool_life *life = enter(slot);
+    if (!life)
+        return;
+    if (which == 2)
+        close_pool(life);
+    else if (job->number % 2)
+        cancel_pool(life);
+    else
+        terminate_pool(life);
+    leave(slot);
+}
+
 static int next_item(void *context, void *item)
 {
     lazy_map *l = context;
@@ -45,6 +69,8 @@ static int next_item(void *context, void *item)
         return l->job->step.extra & 32 ? SOURCE_FAILURE : 0;
     }
     CHECK(l->window == 0 || l->taken - l->handed < l->window);
+    if (l->job->step.act == ACT_source && i == 3u * l->job->step.at)
+        act_in_source(l->job);
     memcpy(item, &i, sizeof i);
     l->taken++;
     return 1;
@@ -246,14 +272,9 @@ static int take_one(lazy_map *l, double limit)
 
 static void take(player *p, const fuzz_step *s, lazy_map *l)
 {
-    unsigned slot = l->job->life->slot;
     open_gates(p);
-    /* Whose pool has ended can still be asked; whose pool is ending, by another thread, cannot. */
-    if (!hold(slot))
-        return;
     for (size_t i = 0; i < 1 + step_size(s) && take_one(l, limit_of(s)); i++)
         ;
-    leave(slot);
 }
 
 int lazy_op(player *p, const fuzz_step *s)

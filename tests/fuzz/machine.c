@@ -45,14 +45,9 @@ void open_gates(player *p)
     pthread_mutex_unlock(&m.gates);
 }
 
-int hold(unsigned slot)
-{
-    return pthread_rwlock_tryrdlock(&m.users[slot]) == 0;
-}
-
 pool_life *enter(unsigned slot)
 {
-    if (!hold(slot))
+    if (pthread_rwlock_tryrdlock(&m.users[slot]) != 0)
         return NULL;
     if (!m.lives[slot])
         leave(slot);
@@ -113,6 +108,34 @@ static void *play(void *argument)
     return NULL;
 }
 
+/* ---- The environment ---- */
+
+static const struct {
+    const char *text;
+    dp_engine engine;
+} engines_outside[] = {{NULL, DP_ENGINE_AUTO},           {"serial", DP_ENGINE_SERIAL},
+                       {"threads", DP_ENGINE_THREADS},   {"nonsense", DP_ENGINE_AUTO},
+                       {"processes", DP_ENGINE_THREADS}, {"auto", DP_ENGINE_AUTO}};
+
+static const char *const pins_outside[] = {NULL, "none", "compact", "nonsense"};
+
+dp_engine engine_outside(void)
+{
+    return engines_outside[m.program.outside % 6].engine;
+}
+
+static void set_outside(const char *variable, const char *text)
+{
+    CHECK_EQUAL(text ? setenv(variable, text, 1) : unsetenv(variable), 0);
+}
+
+/* While there are no other threads that look. */
+static void set_environment(void)
+{
+    set_outside("DP_ENGINE", engines_outside[m.program.outside % 6].text);
+    set_outside("DP_PIN", pins_outside[m.program.outside / 6 % 4]);
+}
+
 /* ---- The beginning ---- */
 
 static void on_unobserved(const dp_error *error, void *context)
@@ -154,21 +177,30 @@ static void begin(void)
 
 static void end_pool(unsigned slot)
 {
+    /* Work of other pools may be using it, but waits for nothing meanwhile. */
+    CHECK_EQUAL(pthread_rwlock_wrlock(&m.users[slot]), 0);
     pool_life *life = m.lives[slot];
-    if (!life)
-        return;
-    atomic_store(&life->closing, 1);
-    CHECK_EQUAL(dp_pool_destroy(life->pool), 0);
-    pool_note_ended(life);
+    if (life) {
+        atomic_store(&life->closing, 1);
+        CHECK_EQUAL(dp_pool_destroy(life->pool), 0);
+        pool_note_ended(life);
+    }
+    leave(slot);
 }
 
-/* The first pool last: work of others may have it in its configuration. And tasks that used the
-   default pool while it ended have begun a new one. */
+/* The first pool last: work of others may have it in its configuration. */
 static void end_pools(void)
 {
     for (unsigned i = POOL_SLOTS; i-- > 0;)
         end_pool(i);
-    CHECK_EQUAL(dp_pool_destroy(NULL), 0);
+}
+
+static void end_notices(void)
+{
+    for (notice *t = m.notices, *next; t; t = next) {
+        next = t->next;
+        free(t);
+    }
 }
 
 static void end_job(fuzz_job *job)
@@ -230,6 +262,7 @@ static void end(void)
     end_set();
     end_limiters();
     end_jobs();
+    end_notices();
     for (pool_life *life = m.all_lives, *next; life; life = next) {
         next = life->next;
         free(life);
@@ -250,6 +283,7 @@ static void *conduct(void *unused)
 {
     uint64_t unobserved = dp_unobserved_errors();
     (void)unused;
+    set_environment();
     begin();
     for (unsigned i = 0; i < m.program.threads; i++) {
         m.players[i].index = i;
@@ -262,7 +296,7 @@ static void *conduct(void *unused)
     end();
     unobserved = dp_unobserved_errors() - unobserved;
     CHECK_EQUAL(atomic_load(&m.unobserved), unobserved);
-    CHECK(m.least <= unobserved && unobserved <= m.most);
+    CHECK(m.least <= unobserved && unobserved <= m.most + atomic_load(&m.forgotten));
     return NULL;
 }
 

@@ -25,6 +25,8 @@ enum {
     LANES = 256,
     POOL_SLOTS = MAX_POOLS + 1, /* The last is the default pool. */
     ITEM_BUDGET = 12000,        /* Items of all calls of a program. */
+    MOST_CHILDREN = 3,          /* Forks of a program. */
+    SYNC_VERBS = 13,            /* See call_verb(). */
     WHOLE = 1 << 10             /* A wait that may last. */
 };
 
@@ -110,6 +112,13 @@ typedef struct handle {
     fuzz_job *job;
 } handle;
 
+/* A callback that does something besides: what its step says. */
+typedef struct notice {
+    struct notice *next;
+    fuzz_job *job;
+    fuzz_step step;
+} notice;
+
 /* A lazy map. */
 typedef struct lazy_map {
     dp_iter *iter;
@@ -142,6 +151,7 @@ typedef struct machine {
     pool_life *all_lives;
     fuzz_job *jobs;
     unsigned njobs;
+    notice *notices;
     pthread_mutex_t gates;
     pthread_cond_t gate_opened;
     pthread_mutex_t mutex; /* Of the lists and of what is shared. */
@@ -153,6 +163,8 @@ typedef struct machine {
     _Atomic(size_t) added, taken;
     _Atomic(size_t) items;
     _Atomic(uint64_t) unobserved, messages;
+    _Atomic(unsigned) children;
+    _Atomic(uint64_t) forgotten; /* Futures that nobody has looked at, and that may fail. */
     uint64_t least, most; /* How many failures that nobody asked about there must, and may, be. */
     _Atomic(fuzz_job *) looked_at; /* The last one that was checked, for messages. */
 } machine;
@@ -167,15 +179,15 @@ extern _Thread_local unsigned me;
 /* Runs a program from its beginning to its end; ends the process when anything is wrong. */
 void machine_run(const uint8_t *bytes, size_t size);
 
+/* What the environment makes of DP_ENGINE_AUTO. */
+dp_engine engine_outside(void);
+
 /* Opens the gates of the calling thread's jobs: before it waits for anything that may need them. */
 void open_gates(player *p);
 
 /* A pool to use until leave(). NULL: there is none, or somebody is ending it. */
 pool_life *enter(unsigned slot);
 void leave(unsigned slot);
-
-/* As enter(), whether there is a pool or not. */
-int hold(unsigned slot);
 
 /* Tries to have a pool for oneself alone, to end it. */
 int enter_alone(unsigned slot);
@@ -186,6 +198,12 @@ void pool_make(unsigned slot, unsigned how, int must);
 void pool_note_ended(pool_life *life);
 void default_pool_new(void);
 int pool_op(player *p, const fuzz_step *s);
+void pool_destroy(unsigned slot);
+void close_pool(pool_life *life);
+void cancel_pool(pool_life *life);
+void terminate_pool(pool_life *life);
+void resize_pool(pool_life *life, int workers);
+void look_at_stats(pool_life *life);
 pool_life *life_new(unsigned slot);
 
 /* What a call may return beside its own outcome: whether it was, may be, or must be refused. */
@@ -229,6 +247,21 @@ void item_combine(void *accumulator, const void *other, void *context);
 /* What an item does besides. DP_ECANCELLED when it should give up, otherwise 0. */
 int act_in_item(fuzz_job *job, size_t i);
 
+/* ---- within.c ---- */
+
+/* Makes a short call, one of many by the number: on the pool that the item is in, */
+void call_own_pool(const fuzz_job *job, unsigned which);
+
+/* on the pool that NULL means in the item, */
+void call_null(const fuzz_job *job, unsigned which);
+
+/* or from anywhere, unless somebody is ending the pool; it may also be a call that changes that. */
+void call_anything(unsigned slot, unsigned which);
+
+/* Forks, and the child looks at what is left of the pool and of the player's futures and lazy maps,
+   or uses pools of its own. */
+void fork_process(unsigned slot, const player *p, unsigned which);
+
 /* ---- calls.c, futures.c, lazy.c, small.c ---- */
 
 int call_op(player *p, const fuzz_step *s);
@@ -237,7 +270,7 @@ void future_take(player *p, unsigned slot, dp_future *future, fuzz_job *job);
 void future_finish(player *p, handle *h);
 void release_handle(handle *h);
 void sets_end(player *p);
-void add_callback(handle *h);
+void add_callback(handle *h, const fuzz_step *s);
 int lazy_op(player *p, const fuzz_step *s);
 void lazy_drop(player *p, lazy_map *l);
 int small_op(player *p, const fuzz_step *s);

@@ -58,16 +58,20 @@ size_t step_chunk(const fuzz_step *step)
 
 /* ---- Bytes ---- */
 
+/* In the byte of the step: the act is one of those that a half byte cannot name. */
+enum { HIGH_ACT = 128 };
+
 static fuzz_step decode_step(const uint8_t *bytes, unsigned threads)
 {
-    return (fuzz_step){.op = bytes[0] % OPS,
+    unsigned act = (bytes[5] & 15) + (bytes[0] & HIGH_ACT ? 16 : 0);
+    return (fuzz_step){.op = (bytes[0] & (HIGH_ACT - 1)) % OPS,
                        .thread = (uint8_t)((bytes[1] & 3) % threads),
                        .pool = bytes[1] >> 2 & 3,
                        .slot = bytes[1] >> 4,
                        .size = bytes[2] & 15,
                        .chunk = bytes[2] >> 4,
                        .how = (uint16_t)(bytes[3] | bytes[4] << 8),
-                       .act = bytes[5] & 15,
+                       .act = (uint8_t)(act % ACTS),
                        .at = bytes[5] >> 4,
                        .fail = bytes[6],
                        .extra = bytes[7]};
@@ -82,6 +86,7 @@ void program_decode(fuzz_program *program, const uint8_t *bytes, size_t size)
     memcpy(program->pools, header + 1, MAX_POOLS);
     for (int i = 0; i < MAX_LIMITERS; i++)
         program->limiters[i] = (uint8_t)(1 + header[4 + i] % 4);
+    program->outside = header[6];
     for (size_t at = HEADER_BYTES; at + STEP_BYTES <= size && program->nsteps < MAX_STEPS;
          at += STEP_BYTES)
         program->steps[program->nsteps++] = decode_step(bytes + at, program->threads);
@@ -95,16 +100,17 @@ size_t program_encode(const fuzz_program *program, uint8_t *bytes)
         *at++ = program->pools[i];
     for (int i = 0; i < MAX_LIMITERS; i++)
         *at++ = (uint8_t)(program->limiters[i] - 1);
+    *at++ = program->outside;
     while (at < bytes + HEADER_BYTES)
         *at++ = 0;
     for (size_t i = 0; i < program->nsteps; i++) {
         const fuzz_step *s = &program->steps[i];
-        const uint8_t packed[STEP_BYTES] = {s->op,
+        const uint8_t packed[STEP_BYTES] = {(uint8_t)(s->op | (s->act > 15 ? HIGH_ACT : 0)),
                                             (uint8_t)(s->thread | s->pool << 2 | s->slot << 4),
                                             (uint8_t)(s->size | s->chunk << 4),
                                             (uint8_t)s->how,
                                             (uint8_t)(s->how >> 8),
-                                            (uint8_t)(s->act | s->at << 4),
+                                            (uint8_t)((s->act & 15) | s->at << 4),
                                             s->fail,
                                             s->extra};
         memcpy(at, packed, sizeof packed);
@@ -136,8 +142,11 @@ void step_show(const fuzz_step *step, FILE *file)
 
 void program_show(const fuzz_program *program, FILE *file)
 {
-    fprintf(file, "setup %u  %u %u %u  %u %u\n", program->threads, program->pools[0],
+    fprintf(file, "setup %u  %u %u %u  %u %u", program->threads, program->pools[0],
             program->pools[1], program->pools[2], program->limiters[0], program->limiters[1]);
+    if (program->outside)
+        fprintf(file, "  %u", program->outside);
+    fputc('\n', file);
     for (size_t i = 0; i < program->nsteps; i++)
         step_show(&program->steps[i], file);
 }
@@ -193,14 +202,16 @@ static int read_step(fuzz_step *step, char *line)
 
 static int read_setup(fuzz_program *program, const char *line)
 {
-    unsigned n[6];
-    if (sscanf(line, "setup %u %u %u %u %u %u", &n[0], &n[1], &n[2], &n[3], &n[4], &n[5]) != 6)
+    unsigned n[7] = {0}; /* The last may be left out. */
+    if (sscanf(line, "setup %u %u %u %u %u %u %u", &n[0], &n[1], &n[2], &n[3], &n[4], &n[5],
+               &n[6]) < 6)
         return 0;
     program->threads = (uint8_t)n[0];
     for (int i = 0; i < MAX_POOLS; i++)
         program->pools[i] = (uint8_t)n[1 + i];
     for (int i = 0; i < MAX_LIMITERS; i++)
         program->limiters[i] = (uint8_t)n[4 + i];
+    program->outside = (uint8_t)n[6];
     return n[0] >= 1 && n[0] <= MAX_THREADS && n[4] >= 1 && n[5] >= 1;
 }
 

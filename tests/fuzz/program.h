@@ -65,7 +65,8 @@ enum { MAX_THREADS = 3, MAX_POOLS = 3, MAX_LIMITERS = 2, MAX_STEPS = 48, STEP_BY
     X(typed, 1)          \
     X(words, 0)          \
     X(outside, 0)        \
-    X(bad, 0)
+    X(bad, 0)            \
+    X(process, 0)
 
 typedef enum fuzz_op {
 #define FUZZ_OP(name, waits) OP_##name,
@@ -75,23 +76,29 @@ typedef enum fuzz_op {
 } fuzz_op;
 
 /* What items do besides computing: name. */
-#define FUZZ_ACTS(X)                                                          \
-    X(none)                                                                   \
-    X(look)       /* returns DP_ECANCELLED when it is asked to stop */        \
-    X(spin)       /* takes some microseconds */                               \
-    X(block)      /* lends its place */                                       \
-    X(nap)        /* dp_sleep() */                                            \
-    X(nest)       /* a loop on its own pool */                                \
-    X(nest_other) /* a map on the next pool */                                \
-    X(job)        /* an asynchronous call on its own pool, waited for */      \
-    X(fork)       /* fork and join */                                         \
-    X(cancel)     /* cancels the future that it belongs to */                 \
-    X(wait)       /* waits for itself */                                      \
-    X(end_pool)   /* wants its own pool to end */                             \
-    X(make_pool)  /* a pool of its own */                                     \
-    X(token)      /* wants another token of its limiter */                    \
-    X(lane)       /* looks at its lane, its worker's memory and its stream */ \
-    X(step)       /* in a lazy map: asks its own iterator; elsewhere: config and completed */
+#define FUZZ_ACTS(X)                                                                          \
+    X(none)                                                                                   \
+    X(look)       /* returns DP_ECANCELLED when it is asked to stop */                        \
+    X(spin)       /* takes some microseconds */                                               \
+    X(block)      /* lends its place */                                                       \
+    X(nap)        /* dp_sleep() */                                                            \
+    X(nest)       /* a loop on its own pool */                                                \
+    X(nest_other) /* a map on the next pool */                                                \
+    X(job)        /* an asynchronous call on its own pool, waited for */                      \
+    X(fork)       /* fork and join */                                                         \
+    X(cancel)     /* cancels the future that it belongs to */                                 \
+    X(wait)       /* waits for itself */                                                      \
+    X(end_pool)   /* wants its own pool to end */                                             \
+    X(make_pool)  /* a pool of its own */                                                     \
+    X(token)      /* wants another token of its limiter */                                    \
+    X(lane)       /* looks at its lane, its worker's memory and its stream */                 \
+    X(step)       /* in a lazy map: asks its own iterator; elsewhere: config and completed */ \
+    X(call)       /* any short call on its own pool */                                        \
+    X(null)       /* one on the pool that NULL means there */                                 \
+    X(resize)     /* makes its own pool larger or smaller */                                  \
+    X(process)    /* forks the process */                                                     \
+    X(told)       /* nothing, but who is told of progress makes a call */                     \
+    X(source)     /* nothing, but the source of a lazy map does something */
 
 typedef enum fuzz_act {
 #define FUZZ_ACT(name) ACT_##name,
@@ -138,6 +145,7 @@ typedef struct fuzz_program {
     uint8_t threads;
     uint8_t pools[MAX_POOLS];       /* how each is made, see pools.c */
     uint8_t limiters[MAX_LIMITERS]; /* tokens */
+    uint8_t outside;                /* what stands in the environment, see machine.c */
     size_t nsteps;
     fuzz_step steps[MAX_STEPS];
 } fuzz_program;

@@ -54,6 +54,13 @@ static void check_scatter(size_t n, size_t k, unsigned stride)
     for (size_t i = 0; i < MANY * 4; i++)
         from[i] = (uint16_t)(i + 1);
     CHECK_EQUAL(dp_scatter(&whole, k, DP_PARTITION_BALANCED, parts), 0);
+    for (size_t i = 0; i < k; i++) {
+        dp_part part;
+        dp_view same;
+        CHECK_EQUAL(dp_partition(n, k, i, DP_PARTITION_BALANCED, &part), 0);
+        CHECK_EQUAL(dp_view_slice(&whole, part, &same), 0);
+        CHECK(same.n == parts[i].n && (same.n == 0 || same.base == parts[i].base));
+    }
     CHECK_EQUAL(dp_gather(parts, k, sizeof from[0], &other), 0);
     for (size_t i = 0; i < n * (stride + 1); i++)
         CHECK_EQUAL(to[i], i % (stride + 1) == 0 ? from[i] : 0);
@@ -234,6 +241,8 @@ static void words(const fuzz_step *s)
         CHECK((strcmp(dp_errname(e), "DP_EUNKNOWN") == 0) == (e > 0 || e < DP_EINIT));
     }
     dp_progress_bar(&progress, NULL);
+    CHECK_EQUAL(dp_version(), DP_VERSION);
+    CHECK(dp_version_string()[0]);
 }
 
 /* What belongs into tasks, outside of them. */
@@ -245,7 +254,10 @@ static void outside(void)
     CHECK_EQUAL(dp_lane(), 0);
     CHECK_EQUAL(dp_sleep(0), 0);
     CHECK(!dp_worker_local(NULL));
-    CHECK(dp_cpu_count(DP_CPU_LOGICAL) >= 1);
+    dp_cpu_limits limits;
+    CHECK_EQUAL(dp_cpu_limits_get(&limits), 0);
+    CHECK_EQUAL(limits.env_workers, 2);
+    CHECK_EQUAL(dp_cpu_count(DP_CPU_LOGICAL), 2);
 }
 
 /* ---- What is wrong ---- */
@@ -440,6 +452,9 @@ int small_op(player *p, const fuzz_step *s)
         return 1;
     case OP_bad:
         bad(p, s);
+        return 1;
+    case OP_process:
+        fork_process(s->pool, p, s->extra);
         return 1;
     case OP_typed:
     case OP_allreduce:
