@@ -14,6 +14,7 @@ add_library(fuzz-machine STATIC
     tests/fuzz/machine.c
     tests/fuzz/pools.c
     tests/fuzz/program.c
+    tests/fuzz/ranges.c
     tests/fuzz/small.c
     tests/fuzz/within.c
     tests/support/custom.c)

@@ -225,12 +225,13 @@ void job_free_arrays(fuzz_job *job);
 uint64_t mix(uint64_t a, uint64_t b);
 uint64_t job_in(const fuzz_job *job, size_t i);
 uint64_t result_of(uint64_t in);
+void pass_gate(fuzz_job *job);
 void take_token(fuzz_job *job);
 void give_token(fuzz_job *job);
 int is_disturbed(const fuzz_job *job);
 int job_code(const fuzz_job *job, size_t i, unsigned attempt);
 
-/* Functions for the verbs; the context is the job. */
+/* Functions for the verbs, those of ranges in ranges.c; the context is the job. */
 int item_map(void *out, const void *in, void *context);
 int item_starmap(void *out, const void *const *in, void *context);
 int item_then(void *out, const void *in, void *context);
@@ -241,6 +242,7 @@ int item_3d(size_t p0, size_t p1, size_t r0, size_t r1, size_t c0, size_t c1, vo
 int item_fold(void *accumulator, size_t begin, size_t end, void *context);
 int item_scan(void *accumulator, size_t begin, size_t end, void *context);
 void item_combine(void *accumulator, const void *other, void *context);
+void job_check_sums(const fuzz_job *job);
 
 /* ---- acts.c ---- */
 
