@@ -28,7 +28,8 @@ typedef struct dp_executor {
      * though then nothing runs in parallel. Called by any thread, several at a time.
      *
      * @return 0 when it will be called; anything else when it will not, which costs speed in a
-     *         synchronous call, and makes an asynchronous one fail with #DP_ETHREAD.
+     *         synchronous call, and makes an asynchronous one fail with #DP_ETHREAD: the one that
+     *         is being made, or, if that has been begun by now, another one that waits.
      */
     int (*spawn)(void *state, void (*f)(void *argument), void *argument);
 

@@ -52,7 +52,7 @@ struct dp__batch {
 /*
  * Asynchronous work: a batch that waits in an engine's queue. The front embeds it in a future. The
  * queue owns one reference to it, which each of
- *     dp__job_claim_queued(), unless it gives 1; dp__job_finish(); dp__job_drop()
+ *     dp__job_claim_queued(), unless it gives 1; dp__job_finish(); dp__job_drop(); dp__job_refuse()
  * gives back, so the engine must not touch the job afterwards.
  */
 typedef struct dp__job dp__job;
@@ -77,6 +77,10 @@ void dp__job_finish(dp__job *job);
 /* For the thread that has taken the job out of the queue and does not want it run: an unclaimed job
    becomes cancelled. Whether it was unclaimed. */
 int dp__job_drop(dp__job *job);
+
+/* As dp__job_drop(), for a job that cannot be run although it was accepted: it fails with the code.
+ */
+void dp__job_refuse(dp__job *job, int code);
 
 /* Which of DP__PRIORITIES queues the job belongs to; 0 is served first. */
 static inline uint32_t dp__job_queue(const dp__job *job)

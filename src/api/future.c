@@ -239,12 +239,14 @@ static int end_pending(dp_future *future, int is_late)
     return 1;
 }
 
-void dp__future_refuse(dp_future *future, int code)
+void dp__job_refuse(dp__job *job, int code)
 {
-    if (!leave_pending(future))
-        return;
-    future->call.error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
-    finish_unbegun(future, DP_FUTURE_FAILED);
+    dp_future *future = future_of(job);
+    if (leave_pending(future)) {
+        future->call.error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
+        finish_unbegun(future, DP_FUTURE_FAILED);
+    }
+    dp_future_release(future);
 }
 
 static int cancel_pending(dp_future *future)

@@ -118,9 +118,6 @@ int dp__future_unhold(dp_future *future);
 int dp__future_end(dp_future *future, dp_future_state state, const dp_error *error,
                    dp__ended *ended);
 
-/* Ends a pending future as failed with the code with which its engine refused it. */
-void dp__future_refuse(dp_future *future, int code);
-
 /*
  * For a waiter that found the future unfinished. Without a time limit (INT64_MAX) it runs the work
  * if nobody has begun it and a place is free, or work that it follows, and then returns 0. 1 if

@@ -261,10 +261,8 @@ void dp__limited_start(dp_future *future)
     dp__limited *limited = future->call.limited;
     if (dp__future_unhold(future)) {
         int code = engine->submit_reserved(future->engine_state, &future->job);
-        if (code) {
-            dp__future_refuse(future, code);
-            dp_future_release(future);
-        }
+        if (code)
+            dp__job_refuse(&future->job, code);
     } else {
         /* Cancelled, perhaps before it was in line, when there was no token to be given back. */
         if (dp__limiter_withdraw(limited->limiter, &limited->waiter) == DP__WAITER_GRANTED)

@@ -358,6 +358,25 @@ static int reserve(void *state)
     return closed ? DP_ECLOSED : 0;
 }
 
+/* Nobody comes for one of the jobs. That is this one, unless the function that was spawned for
+   another has taken it: then nobody comes for that one, which may be any by now, and the first
+   fails. DP_ETHREAD, or 0 if the job was taken. */
+static int refuse(executor *self, dp__job *job)
+{
+    int refused = take_out(self, job);
+    dp__job *other = refused ? NULL : pop(self);
+    if (refused)
+        dp__fetch_sub_acq_rel(&self->jobs_submitted, 1);
+    if (other) {
+        presence here = enter(self, NULL);
+        present = &here; /* Callbacks run in here. */
+        dp__job_refuse(other, DP_ETHREAD);
+        present = here.outer;
+    }
+    drop_active(self); /* The spawned function's. */
+    return refused ? DP_ETHREAD : 0;
+}
+
 static int submit_reserved(void *state, dp__job *job)
 {
     executor *self = state;
@@ -368,15 +387,7 @@ static int submit_reserved(void *state, dp__job *job)
     self->ends[p] = &job->next;
     dp__fetch_add_relaxed(&self->jobs_submitted, 1);
     dp__lock_release(&self->lock);
-    if (self->how.spawn(self->theirs, run_one, self) == 0)
-        return 0;
-    /* Refused, unless the function that was spawned for another job has come first and taken it;
-       then one of those that come later finds nothing left. */
-    int refused = take_out(self, job);
-    if (refused)
-        dp__fetch_sub_acq_rel(&self->jobs_submitted, 1);
-    drop_active(self);
-    return refused ? DP_ETHREAD : 0;
+    return self->how.spawn(self->theirs, run_one, self) == 0 ? 0 : refuse(self, job);
 }
 
 static int submit(void *state, dp__job *job)
