@@ -43,8 +43,9 @@ typedef struct dp_executor {
 
     /**
      * Called when a pool is destroyed, or could not be made after `start` had succeeded: every
-     * function that was spawned has been called, but the last may not quite have returned. NULL:
-     * nothing is done. Not called in a forked child, which has none of the threads.
+     * function that was spawned has been called, though the last may not quite have returned, and
+     * every call of `spawn` has returned. NULL: nothing is done. Not called in a forked child,
+     * which has none of the threads.
      */
     void (*stop)(void *state);
 

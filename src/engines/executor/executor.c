@@ -387,7 +387,12 @@ static int submit_reserved(void *state, dp__job *job)
     self->ends[p] = &job->next;
     dp__fetch_add_relaxed(&self->jobs_submitted, 1);
     dp__lock_release(&self->lock);
-    return self->how.spawn(self->theirs, run_one, self) == 0 ? 0 : refuse(self, job);
+    /* Until spawn() has returned: what was spawned may be over by then, and its pool destroyed by
+       who waited for it, when a thread of another pool hands the job over. */
+    add_active(self);
+    int code = self->how.spawn(self->theirs, run_one, self) == 0 ? 0 : refuse(self, job);
+    drop_active(self);
+    return code;
 }
 
 static int submit(void *state, dp__job *job)
