@@ -497,9 +497,10 @@ static int stop(void *state, enum dp__stop how, int64_t deadline)
         dp__store_relaxed(&self->team->cancelling, 1);
         cancel(self);
     }
-    uint32_t active;
-    /* Acquire: pairs with drop_active(). */
-    while ((active = dp__load_acquire(&self->active)) > 0) {
+    /* The first look writes, so that either we see a call that was counted, or it sees the engine
+       closed. Acquire, both: pair with drop_active(). */
+    uint32_t active = dp__fetch_add_acq_rel(&self->active, 0);
+    for (; active > 0; active = dp__load_acquire(&self->active)) {
         if (dp__now_ns() >= deadline)
             return DP_ETIMEDOUT;
         dp__futex_wait(&self->active, active, deadline);
