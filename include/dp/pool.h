@@ -480,7 +480,8 @@ DP_API int dp_sleep(double seconds);
  * should look now and then and return #DP_ECANCELLED early, which then counts as cancelled and not
  * as a failure. 0 outside a task, and in a forked task that another worker has taken over: it
  * belongs to no call there, so hand it a flag of your own. A call that an item made is itself
- * handed out no further when the one around it is stopped, and returns #DP_ECANCELLED.
+ * handed out no further when the one around it is stopped, or the item's time is over, and returns
+ * #DP_ECANCELLED.
  */
 DP_API int dp_cancelled(void);
 

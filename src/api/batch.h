@@ -153,14 +153,20 @@ static inline unsigned dp__share_of(unsigned limit, unsigned cpus, unsigned work
     return share < 1 ? 1 : share < limit ? share : limit;
 }
 
+/* Whether the time of the item, or of its call, is over; see care.h. */
+int dp__item_is_over(const struct dp__item *item);
+
 /* Whether nothing more of the batch should be begun: it was stopped, or a call that it is part of
-   was. */
+   was, or the time of one is over. That costs a look at the clock where there is a limit. */
 static inline int dp__batch_is_stopped(const dp__batch *batch)
 {
-    for (; batch; batch = batch->is_apart ? NULL : batch->outer)
-        if (dp__load_relaxed(&batch->stop))
+    for (; !dp__load_relaxed(&batch->stop); batch = batch->outer) {
+        if (batch->is_apart || !batch->outer)
+            return 0;
+        if (batch->outer_item && dp__item_is_over(batch->outer_item))
             return 1;
-    return 0;
+    }
+    return 1;
 }
 
 /* Runs the items from `first` on, on the calling thread alone, and looks after each `step` of them

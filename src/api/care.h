@@ -71,7 +71,4 @@ int dp__care_is_over(struct dp__call *call);
 /* Whether the deadline has passed. */
 int dp__care_is_late(const dp__care *care);
 
-/* Whether the time of the item, or of its call, is over. */
-int dp__item_is_over(const dp__item *item);
-
 #endif
