@@ -25,7 +25,8 @@ DP_BEGIN_DECLS
 typedef struct dp_executor {
     /**
      * Has f(argument) called once, on any thread, now or later; also from within `spawn` itself,
-     * though then nothing runs in parallel. Called by any thread, several at a time.
+     * though then nothing runs in parallel. What the caller has written before must be visible to
+     * `f`, as any queue with a lock sees to. Called by any thread, several at a time.
      *
      * @return 0 when it will be called; anything else when it will not, which costs speed in a
      *         synchronous call, and makes an asynchronous one fail with #DP_ETHREAD: the one that

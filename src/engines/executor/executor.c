@@ -125,16 +125,24 @@ static presence enter(executor *self, dp__job *job)
     return (presence){self, job, present};
 }
 
-/* Counted first: either who closes sees us, or we see it closed. */
-static int enter_call(executor *self, presence *here, int even_closed)
+/* Counted first: either who closes and then waits sees us, or we see it closed. Relaxed, since the
+   count orders the two, and the flag only says what is refused. */
+static int count_in(executor *self, int even_closed)
 {
     if (self->generation != dp__fork_generation())
         return DP_EFORKED;
     add_active(self);
-    if (!even_closed && dp__load_acquire(&self->closed) && !inside(self)) {
-        drop_active(self);
-        return DP_ECLOSED;
-    }
+    if (even_closed || !dp__load_relaxed(&self->closed))
+        return 0;
+    drop_active(self);
+    return DP_ECLOSED;
+}
+
+static int enter_call(executor *self, presence *here, int even_closed)
+{
+    int code = count_in(self, even_closed || inside(self));
+    if (code)
+        return code;
     *here = enter(self, NULL);
     present = here;
     return 0;
@@ -200,9 +208,10 @@ static void join_loop(void *argument)
 {
     loop *shared = argument;
     executor *self = shared->engine;
-    /* Acquire: pairs with the release that opened the gate. */
-    uint32_t gate = dp__load_acquire(&shared->gate);
-    while ((gate & OPEN) && !dp__cas_acq_rel(&shared->gate, &gate, gate + 1))
+    /* Relaxed, both: spawn() has brought all that was written before, and the swap goes on with the
+       release sequence of those who leave. */
+    uint32_t gate = dp__load_relaxed(&shared->gate);
+    while ((gate & OPEN) && !dp__cas_relaxed(&shared->gate, &gate, gate + 1))
         ;
     if (gate & OPEN) {
         presence here = enter(self, NULL);
@@ -234,7 +243,7 @@ static loop *open_loop(executor *self, dp__batch *batch)
         helpers = (uint32_t)(shared->blocks - 1);
     dp__store_relaxed(&shared->lanes, 1);
     dp__store_relaxed(&shared->holders, 1 + helpers);
-    dp__store_release(&shared->gate, OPEN);
+    dp__store_relaxed(&shared->gate, OPEN);
     for (uint32_t i = 0; i < helpers; i++) {
         add_active(self);
         if (self->how.spawn(self->theirs, join_loop, shared) != 0) {
@@ -345,17 +354,12 @@ static void unreserve(void *state)
 static int reserve(void *state)
 {
     executor *self = state;
-    if (self->generation != dp__fork_generation())
-        return DP_EFORKED;
-    add_active(self); /* The spawned function's. */
-    dp__lock_acquire(&self->lock);
-    int closed = dp__load_relaxed(&self->closed) != 0;
-    if (!closed)
+    /* The spawned function's. Also from inside: after close only what was accepted before still
+       runs, as on threads. */
+    int code = count_in(self, 0);
+    if (code == 0)
         dp__fetch_add_relaxed(&self->holders, 1);
-    dp__lock_release(&self->lock);
-    if (closed)
-        drop_active(self);
-    return closed ? DP_ECLOSED : 0;
+    return code;
 }
 
 /* Nobody comes for one of the jobs. That is this one, unless the function that was spawned for
@@ -366,7 +370,7 @@ static int refuse(executor *self, dp__job *job)
     int refused = take_out(self, job);
     dp__job *other = refused ? NULL : pop(self);
     if (refused)
-        dp__fetch_sub_acq_rel(&self->jobs_submitted, 1);
+        dp__fetch_add_relaxed(&self->jobs_submitted, 0 - UINT64_C(1));
     if (other) {
         presence here = enter(self, NULL);
         present = &here; /* Callbacks run in here. */
@@ -483,10 +487,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers,
 
 static void close_engine(void *state)
 {
-    executor *self = state;
-    dp__lock_acquire(&self->lock);
-    dp__store_release(&self->closed, 1);
-    dp__lock_release(&self->lock);
+    dp__store_relaxed(&((executor *)state)->closed, 1);
 }
 
 static int stop(void *state, enum dp__stop how, int64_t deadline)
