@@ -17,7 +17,10 @@
     MODEL(nudged) MODEL(resize) MODEL(surplus) MODEL(leaving) MODEL(hooks) MODEL(refused) \
     MODEL(lend) MODEL(spare) MODEL(spare_task) MODEL(spare_fails) MODEL(nap) MODEL(nap_job) \
     MODEL(nap_meet) MODEL(post) MODEL(handover) MODEL(visitors) \
-    MODEL(closing) MODEL(reserved) MODEL(queued) MODEL(helped)
+    MODEL(closing) MODEL(reserved) MODEL(queued) MODEL(helped) \
+    MODEL(executor_jobs) MODEL(executor_refused) MODEL(executor_then) MODEL(executor_at_once) \
+    MODEL(executor_loops) MODEL(executor_alone) MODEL(executor_closing) MODEL(executor_cancelled) \
+    MODEL(inner_cancelled) MODEL(inner_late) MODEL(inner_executor)
 /* clang-format on */
 
 #endif
