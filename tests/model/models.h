@@ -17,6 +17,7 @@
     MODEL(nudged) MODEL(resize) MODEL(surplus) MODEL(leaving) MODEL(hooks) MODEL(refused) \
     MODEL(lend) MODEL(spare) MODEL(spare_task) MODEL(spare_fails) MODEL(nap) MODEL(nap_job) \
     MODEL(nap_meet) MODEL(post) MODEL(handover) MODEL(visitors) \
+    MODEL(bit) MODEL(pinned) \
     MODEL(closing) MODEL(reserved) MODEL(queued) MODEL(helped) \
     MODEL(executor_jobs) MODEL(executor_refused) MODEL(executor_then) MODEL(executor_at_once) \
     MODEL(executor_loops) MODEL(executor_alone) MODEL(executor_closing) MODEL(executor_cancelled) \

@@ -23,6 +23,7 @@
 #    define pthread_join       model_pthread_join
 #    define pthread_setname_np model_pthread_setname_np
 #    define pthread_sigmask    model_pthread_sigmask
+#    define sched_getcpu       model_sched_getcpu
 #else
 #    include <pthread.h>
 #    include <signal.h>
@@ -44,6 +45,7 @@ int model_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, vo
 int model_pthread_join(pthread_t thread, void **result);
 int model_pthread_setname_np(pthread_t thread, const char *name);
 int model_pthread_sigmask(int how, const sigset_t *set, sigset_t *old);
+int model_sched_getcpu(void);
 #endif
 
 #endif

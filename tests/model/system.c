@@ -123,3 +123,8 @@ int model_pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
     (void)how, (void)set, (void)old;
     return 0;
 }
+
+int model_sched_getcpu(void)
+{
+    return 0;
+}

@@ -21,7 +21,6 @@ typedef struct executor {
 } executor;
 
 static foreign_rules next_rules;
-static executor *the_executor;
 
 static int run_next(executor *self, int *is_over)
 {
@@ -89,7 +88,7 @@ static int start(void **state, unsigned workers, void *context)
     self->rules = next_rules;
     for (int i = 0; i < self->rules.threads; i++)
         self->threads[i] = model_spawn(serve, self);
-    *state = the_executor = self;
+    *state = self;
     return 0;
 }
 
@@ -119,12 +118,6 @@ dp_pool *foreign_pool(int workers, foreign_rules rules)
     next_rules = rules;
     model_check(dp_pool_create(&pool, &options) == 0);
     return pool;
-}
-
-int foreign_run_next(void)
-{
-    int is_over;
-    return run_next(the_executor, &is_over);
 }
 
 void foreign_check(dp_pool *pool, uint64_t submitted, uint64_t run, uint64_t dropped)

@@ -17,10 +17,6 @@ typedef struct foreign_rules {
 
 dp_pool *foreign_pool(int workers, foreign_rules rules);
 
-/* Runs the function that was spawned first of those that wait, on the calling thread. 0 if there is
-   none. */
-int foreign_run_next(void);
-
 /* Checks what the pool has counted. */
 void foreign_check(dp_pool *pool, uint64_t submitted, uint64_t run, uint64_t dropped);
 
