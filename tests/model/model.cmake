@@ -9,10 +9,10 @@ set(models_2 loop pool wake closing reserved queued post bit pinned law_lane ima
     imap_destroyed imap_takers limited limited_turns completed completed_destroyed stopped
     executor_jobs executor_refused executor_then executor_at_once executor_loops executor_alone
     executor_closing executor_cancelled)
-set(models_1 jobs call nudged resize surplus leaving hooks refused lend spare spare_task spare_fails
-    nap nap_job nap_meet handover visitors helped law_loop_newer chain chain_older lanes nested
-    imap_limited limited_calls then_all then_all_cancelled inner_cancelled inner_late
-    inner_executor)
+set(models_1 jobs call nudged resize surplus leaving slow_hook hooks refused lend spare spare_task
+    spare_fails spare_resized spare_comes_back nap nap_job nap_meet handover visitors crossing
+    helped law_loop_newer chain chain_older lanes nested imap_limited limited_calls then_all
+    then_all_cancelled inner_cancelled inner_late inner_executor)
 
 set(model_sources ${sources})
 list(REMOVE_ITEM model_sources src/platform/clock.c src/platform/futex.c)
@@ -20,9 +20,10 @@ set(model_files ${models_1} ${models_2} ${models_3} ${models_4} crew executor fo
 list(REMOVE_ITEM model_files # in another one's file
     law_newer law_loop_newer law_lane chain_older stopped imap_unordered imap_destroyed
     imap_limited imap_takers limited_calls limited_turns then_all_cancelled completed_destroyed
-    pinned leaving spare_task spare_fails nap_job nap_meet visitors reserved executor_jobs
-    executor_refused executor_then executor_at_once executor_loops executor_alone executor_closing
-    executor_cancelled inner_cancelled inner_late inner_executor)
+    pinned leaving slow_hook spare_task spare_fails spare_resized spare_comes_back crossing nap_job
+    nap_meet visitors reserved executor_jobs executor_refused executor_then executor_at_once
+    executor_loops executor_alone executor_closing executor_cancelled inner_cancelled inner_late
+    inner_executor)
 list(TRANSFORM model_files REPLACE "(.+)" "tests/model/models/\\1.c")
 
 add_library(model_objects OBJECT ${model_sources} ${model_files})

@@ -14,10 +14,10 @@
     MODEL(limited) MODEL(limited_calls) MODEL(limited_turns) MODEL(then_all) MODEL(then_all_cancelled) \
     MODEL(completed) MODEL(completed_destroyed) \
     MODEL(pool) MODEL(wake) MODEL(jobs) MODEL(call) \
-    MODEL(nudged) MODEL(resize) MODEL(surplus) MODEL(leaving) MODEL(hooks) MODEL(refused) \
-    MODEL(lend) MODEL(spare) MODEL(spare_task) MODEL(spare_fails) MODEL(nap) MODEL(nap_job) \
-    MODEL(nap_meet) MODEL(post) MODEL(handover) MODEL(visitors) \
-    MODEL(bit) MODEL(pinned) \
+    MODEL(nudged) MODEL(resize) MODEL(surplus) MODEL(leaving) MODEL(slow_hook) MODEL(hooks) \
+    MODEL(refused) MODEL(lend) MODEL(spare) MODEL(spare_task) MODEL(spare_fails) \
+    MODEL(spare_resized) MODEL(spare_comes_back) MODEL(nap) MODEL(nap_job) MODEL(nap_meet) \
+    MODEL(post) MODEL(bit) MODEL(pinned) MODEL(handover) MODEL(visitors) MODEL(crossing) \
     MODEL(closing) MODEL(reserved) MODEL(queued) MODEL(helped) \
     MODEL(executor_jobs) MODEL(executor_refused) MODEL(executor_then) MODEL(executor_at_once) \
     MODEL(executor_loops) MODEL(executor_alone) MODEL(executor_closing) MODEL(executor_cancelled) \

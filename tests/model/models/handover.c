@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "engines/threads/guest.h"
+#include "engines/threads/idle.h"
 #include "model.h"
 #include "work.h"
 
@@ -64,3 +65,34 @@ static void early(void)
 }
 
 const model model_visitors = {"visitors", early, MODEL_STRICT};
+
+/* One leaves when the other is counted but may not have shown its loop yet: either that finds room,
+   or the one that leaves finds the loop. */
+
+static void visit_until_another(void *unused)
+{
+    dp__guest guest;
+    dp__team *team = work_team(all->pool);
+    (void)unused;
+    model_check(dp__guest_enter(team, &guest, DP__GUEST_IF_OPEN) == 0);
+    work_open(&all->inside);
+    while (dp__idle_guests(dp__load_relaxed(&team->idle)) < 2)
+        dp__pause();
+    dp__guest_leave(&guest);
+}
+
+static void crossing(void)
+{
+    dp_options call = {.chunk = 1};
+    all = calloc(1, sizeof *all);
+    all->pool = work_pool(2, -1);
+    model_quiet();
+    int visitor = model_spawn(visit_until_another, NULL);
+    work_pass(&all->inside, 1);
+    model_check(dp_pool_for(all->pool, work_meet, &all->items, 0, 2, &call) == 0);
+    dp_pool_destroy(all->pool);
+    model_join(visitor);
+    free(all);
+}
+
+const model model_crossing = {"crossing", crossing, MODEL_STRICT};

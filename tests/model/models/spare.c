@@ -9,8 +9,8 @@
 
 static struct {
     dp_pool *pool;
-    work_gate ran, may_fail;
-    int results[2];
+    work_gate ran, waiting, may_fail, may_end;
+    int results[4];
 } * all;
 
 static int run(void *out, const void *in, void *context)
@@ -27,10 +27,10 @@ static int block(void *out, const void *in, void *context)
     return work_seven(out, in, context);
 }
 
-static void finish(void)
+static void finish(unsigned threads)
 {
     model_quiet();
-    work_check_counts(all->pool, 2, 0);
+    work_check_counts(all->pool, threads, 0);
     dp_pool_destroy(all->pool);
     free(all);
 }
@@ -43,7 +43,7 @@ static void job(void)
     work_wait(work_start(all->pool, run, &all->results[1]));
     work_wait(blocker);
     model_check(all->results[0] == 7 && all->results[1] == 7);
-    finish();
+    finish(2);
 }
 
 DP_TASK(int, forked)
@@ -74,7 +74,7 @@ static void task(void)
     all->pool = work_pool(1, 1);
     work_wait(work_start(all->pool, run_root, &all->results[0]));
     model_check(all->results[0] == 7);
-    finish();
+    finish(2);
 }
 
 const model model_spare = {"spare", job, MODEL_STRICT};
@@ -117,3 +117,68 @@ static void fails(void)
 }
 
 const model model_spare_fails = {"spare_fails", fails, MODEL_STRICT};
+
+/* The pool gets another place while the spare has work of its own, and a job waits that both wait
+   for. There are threads enough for two places, but none is free: another spare comes. */
+
+static int work(void *out, const void *in, void *context)
+{
+    work_open(&all->waiting);
+    work_pass(&all->ran, 1);
+    return work_seven(out, in, context);
+}
+
+static void resized(void)
+{
+    all = calloc(1, sizeof *all);
+    all->pool = work_pool(1, 1);
+    dp_future *blocker = work_start(all->pool, block, &all->results[0]);
+    dp_future *worker = work_start(all->pool, work, &all->results[1]);
+    work_pass(&all->waiting, 1);
+    dp_future *other = work_start(all->pool, run, &all->results[2]);
+    model_check(dp_pool_resize(all->pool, 2) == 0);
+    work_wait(other);
+    work_wait(worker);
+    work_wait(blocker);
+    finish(3);
+}
+
+const model model_spare_resized = {"spare_resized", resized, MODEL_STRICT};
+
+/* One of two threads is in its last hook, so its number is not free when the other one blocks until
+   a job has run. It comes back for that. */
+
+static void end(void *context, unsigned worker)
+{
+    (void)context, (void)worker;
+    work_pass(&all->may_end, 1);
+}
+
+static int block_again(void *out, const void *in, void *context)
+{
+    dp_blocking_begin();
+    work_pass(&all->ran, 2);
+    dp_blocking_end();
+    return work_seven(out, in, context);
+}
+
+static void comes_back(void)
+{
+    dp_pool_options options = {.workers = 1, .spares = 1, .pin = DP_PIN_NONE, .worker_fini = end};
+    all = calloc(1, sizeof *all);
+    model_check(dp_pool_create(&all->pool, &options) == 0);
+    dp_future *blocker = work_start(all->pool, block, &all->results[0]);
+    work_wait(work_start(all->pool, run, &all->results[1]));
+    work_wait(blocker);
+    model_quiet();
+    model_check(dp__load_relaxed(&work_team(all->pool)->leaving) == 1);
+    blocker = work_start(all->pool, block_again, &all->results[2]);
+    dp_future *other = work_start(all->pool, run, &all->results[3]);
+    model_rest();
+    work_open(&all->may_end);
+    work_wait(other);
+    work_wait(blocker);
+    finish(2);
+}
+
+const model model_spare_comes_back = {"spare_comes_back", comes_back, 0};

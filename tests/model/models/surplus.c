@@ -32,6 +32,7 @@ static struct {
     dp_pool *pool;
     int is_there[2], result;
     _Atomic(uint32_t) nobody;
+    work_gate items;
 } * all;
 
 static int come(void *context, unsigned worker)
@@ -67,3 +68,28 @@ static void leaving(void)
 }
 
 const model model_leaving = {"leaving", leaving, 0};
+
+/* A loop begins while the one that is too many still counts, and its hook takes as long as the
+   loop, whose two items meet. Another one comes for that. */
+
+static void go_slowly(void *context, unsigned worker)
+{
+    (void)context, (void)worker;
+    work_pass(&all->items, 2);
+}
+
+static void slow_hook(void)
+{
+    dp_pool_options options = {
+        .workers = 3, .spares = -1, .pin = DP_PIN_NONE, .worker_fini = go_slowly};
+    dp_options call = {.chunk = 1};
+    all = calloc(1, sizeof *all);
+    model_check(dp_pool_create(&all->pool, &options) == 0);
+    model_check(dp_pool_resize(all->pool, 2) == 0);
+    model_rest();
+    model_check(dp_pool_for(all->pool, work_meet, &all->items, 0, 2, &call) == 0);
+    dp_pool_destroy(all->pool);
+    free(all);
+}
+
+const model model_slow_hook = {"slow_hook", slow_hook, MODEL_STRICT};
