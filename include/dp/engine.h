@@ -30,7 +30,8 @@ typedef struct dp_executor {
      *
      * @return 0 when it will be called; anything else when it will not, which costs speed in a
      *         synchronous call, and makes an asynchronous one fail with #DP_ETHREAD: the one that
-     *         is being made, or, if that has been begun by now, another one that waits.
+     *         is being made, or, if that has been begun by now, another one that waits, whose
+     *         callbacks then run in there.
      */
     int (*spawn)(void *state, void (*f)(void *argument), void *argument);
 

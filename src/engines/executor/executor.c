@@ -31,6 +31,7 @@ typedef struct executor {
     _Atomic(uint64_t) items, jobs_submitted, jobs_run, jobs_dropped; /* For dp_pool_stats(). */
     dp__lock lock;
     dp__job *jobs[DP__PRIORITIES], **ends[DP__PRIORITIES]; /* First in, first out. */
+    size_t waiting, coming; /* Jobs in the lists, and spawned functions that will take one each. */
 } executor;
 
 /* Which of these engines the calling thread is inside of, and with which job. */
@@ -305,45 +306,55 @@ static void run_claimed(executor *self, dp__job *job)
     dp__here = saved;
 }
 
+/* The first job, or NULL. Under the lock, as all that has to do with the lists. */
 static dp__job *pop(executor *self)
 {
     dp__job *job = NULL;
-    dp__lock_acquire(&self->lock);
     for (int p = 0; p < DP__PRIORITIES && !job; p++) {
         job = self->jobs[p];
         if (job && !(self->jobs[p] = job->next))
             self->ends[p] = &self->jobs[p];
     }
-    dp__lock_release(&self->lock);
+    if (job)
+        self->waiting--;
     return job;
+}
+
+static void push(executor *self, dp__job *job)
+{
+    uint32_t p = dp__job_queue(job);
+    job->next = NULL;
+    *self->ends[p] = job;
+    self->ends[p] = &job->next;
+    self->waiting++;
+}
+
+/* 0 if somebody has taken the job before. */
+static int take_out(executor *self, const dp__job *job)
+{
+    uint32_t p = dp__job_queue(job);
+    dp__job **link = &self->jobs[p];
+    while (*link && *link != job)
+        link = &(*link)->next;
+    if (!*link)
+        return 0;
+    if (!(*link = job->next))
+        self->ends[p] = link;
+    self->waiting--;
+    return 1;
 }
 
 /* What is spawned for a job. */
 static void run_one(void *argument)
 {
     executor *self = argument;
+    dp__lock_acquire(&self->lock);
     dp__job *job = pop(self);
+    self->coming--;
+    dp__lock_release(&self->lock);
     if (job && dp__job_claim_queued(job))
         run_claimed(self, job);
     drop_active(self);
-}
-
-/* Takes a job out of the list; 0 if somebody has taken it before. */
-static int take_out(executor *self, const dp__job *job)
-{
-    int found = 0;
-    uint32_t p = dp__job_queue(job);
-    dp__lock_acquire(&self->lock);
-    dp__job **link = &self->jobs[p];
-    while (*link && *link != job)
-        link = &(*link)->next;
-    if (*link) {
-        found = 1;
-        if (!(*link = job->next))
-            self->ends[p] = link;
-    }
-    dp__lock_release(&self->lock);
-    return found;
 }
 
 static void unreserve(void *state)
@@ -362,13 +373,16 @@ static int reserve(void *state)
     return code;
 }
 
-/* Nobody comes for one of the jobs. That is this one, unless the function that was spawned for
-   another has taken it: then nobody comes for that one, which may be any by now, and the first
-   fails. DP_ETHREAD, or 0 if the job was taken. */
+/* No function comes for this job. If that of another has taken it, nobody comes for that one, which
+   may be any by now, and the first fails; unless one was dropped meanwhile, so that there are
+   functions enough. DP_ETHREAD, or 0 if the job was taken. */
 static int refuse(executor *self, dp__job *job)
 {
+    dp__lock_acquire(&self->lock);
+    self->coming--;
     int refused = take_out(self, job);
-    dp__job *other = refused ? NULL : pop(self);
+    dp__job *other = !refused && self->waiting > self->coming ? pop(self) : NULL;
+    dp__lock_release(&self->lock);
     if (refused)
         dp__fetch_add_relaxed(&self->jobs_submitted, 0 - UINT64_C(1));
     if (other) {
@@ -384,13 +398,11 @@ static int refuse(executor *self, dp__job *job)
 static int submit_reserved(void *state, dp__job *job)
 {
     executor *self = state;
-    uint32_t p = dp__job_queue(job);
     dp__lock_acquire(&self->lock);
-    job->next = NULL;
-    *self->ends[p] = job;
-    self->ends[p] = &job->next;
-    dp__fetch_add_relaxed(&self->jobs_submitted, 1);
+    push(self, job);
+    self->coming++;
     dp__lock_release(&self->lock);
+    dp__fetch_add_relaxed(&self->jobs_submitted, 1);
     /* Until spawn() has returned: what was spawned may be over by then, and its pool destroyed by
        who waited for it, when a thread of another pool hands the job over. */
     add_active(self);
@@ -440,13 +452,21 @@ static int help(void *state, dp__job *job, int64_t deadline)
     return !run_pending(self, job);
 }
 
+static dp__job *take_first(executor *self)
+{
+    dp__lock_acquire(&self->lock);
+    dp__job *job = pop(self);
+    dp__lock_release(&self->lock);
+    return job;
+}
+
 static void cancel(void *state)
 {
     executor *self = state;
     presence here = enter(self, NULL);
     add_active(self);
     present = &here; /* Callbacks run in here. */
-    for (dp__job *job = pop(self); job; job = pop(self))
+    for (dp__job *job = take_first(self); job; job = take_first(self))
         if (dp__job_drop(job))
             dp__fetch_add_relaxed(&self->jobs_dropped, 1);
     present = here.outer;
