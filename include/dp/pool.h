@@ -290,7 +290,8 @@ DP_API int dp_pool_terminate(dp_pool *pool);
  * iterators stay valid until they are released, and may be in use meanwhile. NULL ends the default
  * pool: until its work has finished NULL means that pool to its tasks, and the next use after the
  * call starts a new one. No other thread may be using the pool or use it afterwards. In a forked
- * child the call frees what the child owns and returns 0.
+ * child the call frees what the child owns and returns 0; nothing, if it was forked in a task of
+ * the pool, which it is still in.
  *
  * @return 0, or #DP_EDEADLOCK when called from a task or callback of the pool, which then stays as
  *         it was.

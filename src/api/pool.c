@@ -253,8 +253,10 @@ int dp_pool_destroy(dp_pool *pool)
     int is_default = !pool;
     if (is_default && !(pool = take_default()))
         return 0;
-    if (pool->generation == dp__fork_generation()) {
-        if (pool->engine->inside(pool->state))
+    int is_ours = pool->generation == dp__fork_generation();
+    int is_inside = pool->engine->inside(pool->state);
+    if (is_ours) {
+        if (is_inside)
             return DP_EDEADLOCK;
         dp_pool_close(pool);
         pool->engine->stop(pool->state, DP__STOP_DRAIN, INT64_MAX);
@@ -262,6 +264,9 @@ int dp_pool_destroy(dp_pool *pool)
     /* Until now NULL meant this pool, to its own tasks, which would otherwise begin another one. */
     if (is_default)
         forget_default();
+    /* A child of a task ends in there, and what its thread knows of that lies in the engine. */
+    if (is_inside)
+        return 0;
     pool->engine->destroy(pool->state);
     dp__pool_release(pool);
     return 0;
