@@ -161,7 +161,7 @@ int dp__item_is_over(const struct dp__item *item);
 static inline int dp__batch_is_stopped(const dp__batch *batch)
 {
     for (; !dp__load_relaxed(&batch->stop); batch = batch->outer) {
-        if (batch->is_apart || !batch->outer)
+        if (!batch->outer || batch->is_apart)
             return 0;
         if (batch->outer_item && dp__item_is_over(batch->outer_item))
             return 1;

@@ -99,10 +99,11 @@ void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_each_range(dp__batch *batch, size_t begin, size_t end); /* By call->item. */
 
-/* 1 if the rest of the range, so many items, must be left: the batch was stopped. */
+/* 1 if the rest of the range, so many items, must be left: the batch, or one around it, was
+   stopped. */
 static inline int dp__call_is_stopped(dp__batch *batch, size_t rest)
 {
-    if (!dp__load_relaxed(&batch->stop))
+    if (!dp__batch_is_stopped(batch))
         return 0;
     dp__store_relaxed(&batch->skipped, 1);
     dp__care_note_left((dp__call *)batch, rest);

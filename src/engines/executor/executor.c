@@ -257,7 +257,7 @@ static loop *open_loop(executor *self, dp__batch *batch)
 
 static void run_alone(executor *self, dp__batch *batch)
 {
-    size_t step = batch->chunk ? batch->chunk : batch->n;
+    size_t step = batch->chunk ? batch->chunk : batch->n / 64 + 1;
     dp__fetch_add_relaxed(&self->items, dp__batch_run_alone(batch, &self->cancelling, 0, step));
 }
 

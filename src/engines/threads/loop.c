@@ -330,7 +330,8 @@ size_t dp__loop_run_short(dp__team *team, dp__batch *batch)
     if (step >= 4 * DP__LOOP_GRAIN)
         step += DP__LOOP_GRAIN - 1 - (step - 1) % DP__LOOP_GRAIN;
     uint64_t start = dp__ticks(), spent = 0;
-    while (done < batch->n && !dp__load_relaxed(&batch->stop)) {
+    int is_stopped = 0;
+    while (done < batch->n && !(is_stopped = dp__batch_is_stopped(batch))) {
         size_t end = batch->n - done < step ? batch->n : done + step;
         batch->range(batch, done, end);
         done = end;
@@ -340,7 +341,7 @@ size_t dp__loop_run_short(dp__team *team, dp__batch *batch)
     }
     dp__marks = here.outer;
     dp__here = saved;
-    if (done < batch->n && dp__load_relaxed(&batch->stop)) {
+    if (done < batch->n && is_stopped) {
         dp__store_relaxed(&batch->skipped, 1);
         return batch->n;
     }
