@@ -12,6 +12,7 @@
 #include "dp/pool.h"
 #include "dp/run.h"
 #include "dp/tiles.h"
+#include "platform/clock.h"
 #include "platform/lock.h"
 
 struct dp__limited;
@@ -99,11 +100,30 @@ void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_each_range(dp__batch *batch, size_t begin, size_t end); /* By call->item. */
 
+/* As dp__batch_is_stopped(), between two items of a block: asks the clock only when a limit is
+   near. */
+static inline int dp__call_must_stop(const dp__batch *batch)
+{
+    uint64_t now = 0;
+    for (; !dp__load_relaxed(&batch->stop); batch = batch->outer) {
+        const dp__item *item = batch->outer_item;
+        if (!batch->outer || batch->is_apart)
+            return 0;
+        if (!item || item->quiet == UINT64_MAX)
+            continue;
+        if (!now)
+            now = dp__ticks();
+        if (now >= item->quiet && dp__item_is_over(item))
+            return 1;
+    }
+    return 1;
+}
+
 /* 1 if the rest of the range, so many items, must be left: the batch, or one around it, was
    stopped. */
 static inline int dp__call_is_stopped(dp__batch *batch, size_t rest)
 {
-    if (!dp__batch_is_stopped(batch))
+    if (!dp__call_must_stop(batch))
         return 0;
     dp__store_relaxed(&batch->skipped, 1);
     dp__care_note_left((dp__call *)batch, rest);

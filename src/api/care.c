@@ -110,13 +110,16 @@ static int is_too_late(dp__call *call, size_t items)
 
 int dp__care_run(dp__care *care, dp__call *call, size_t i, size_t index)
 {
-    dp__item item = {care, index, INT64_MAX};
+    dp__item item = dp__item_of(care, index);
     const dp__item *outer = dp__here.item;
     int task_code = 0;
     dp__here.item = &item;
     for (unsigned attempt = 0;; attempt++) {
-        if (care->run_timeout != INT64_MAX)
+        if (care->run_timeout != INT64_MAX) {
+            uint64_t quiet = dp__ticks_before(care->run_timeout);
+            item.quiet = quiet < care->quiet ? quiet : care->quiet;
             item.limit = dp__deadline(care->run_timeout);
+        }
         task_code = call->item(call, i);
         if (item.limit != INT64_MAX && dp__now_ns() >= item.limit)
             task_code = DP_ETIMEDOUT;
@@ -141,7 +144,7 @@ static void item_range(dp__batch *batch, size_t begin, size_t end)
 static void whole_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
-    dp__item item = {call->care, begin, INT64_MAX};
+    dp__item item = dp__item_of(call->care, begin);
     const dp__item *outer = dp__here.item;
     size_t items = dp__call_items(call, begin, end);
     if (!is_too_late(call, items)) {
@@ -169,6 +172,7 @@ void dp__care_start(dp__care *care, const dp_options *options, size_t total)
     int64_t limit = limit_ns(options->deadline);
     care->started = dp__now_ns();
     care->deadline = limit == INT64_MAX ? limit : dp__deadline(limit);
+    care->quiet = dp__ticks_before(limit);
     care->run_timeout = limit_ns(options->run_timeout);
     care->retries = options->retries;
     care->seed = options->seed;

@@ -17,6 +17,7 @@ struct dp__call;
 typedef struct dp__care {
     int64_t started;
     int64_t deadline;    /* INT64_MAX: none. */
+    uint64_t quiet;      /* Until dp__ticks() says so, it has not passed. */
     int64_t run_timeout; /* Nanoseconds; INT64_MAX: none. */
     unsigned retries;
     uint64_t seed;               /* Of the items' streams of random numbers; 0: none. */
@@ -38,8 +39,15 @@ typedef struct dp__care {
 typedef struct dp__item {
     dp__care *care;
     size_t index;
-    int64_t limit; /* When its time is over. */
+    int64_t limit;  /* When its time is over. */
+    uint64_t quiet; /* Until dp__ticks() says so, neither that is over nor that of its call. */
 } dp__item;
+
+/* An item without a limit of its own; care may be NULL. */
+static inline dp__item dp__item_of(dp__care *care, size_t index)
+{
+    return (dp__item){care, index, INT64_MAX, care ? care->quiet : UINT64_MAX};
+}
 
 /* Whether the options wish for any of this. 0, 1, or DP_EINVAL for options that make no sense.
    `has_items`: single items can be timed and repeated. */

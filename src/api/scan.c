@@ -163,7 +163,7 @@ static void run_blocks(dp__batch *batch, size_t begin, size_t end, void (*pass)(
     phase *now = (phase *)batch;
     dp__call *call = now->scan->call;
     dp__context saved = dp__here;
-    dp__item item = {call->care, begin, INT64_MAX};
+    dp__item item = dp__item_of(call->care, begin);
     /* The functions belong to the call and not to one of its halves, so dp_cancelled() tells them
        whether that has been cancelled, or its time is over. */
     dp__here.batch = &call->batch;

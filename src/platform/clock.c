@@ -68,6 +68,14 @@ static double measure_rate(void)
                : 1.0;
 }
 
+uint64_t dp__ticks_before(int64_t ns)
+{
+    if (ns == INT64_MAX)
+        return UINT64_MAX;
+    /* The rate is known to one percent. */
+    return dp__ticks() + (uint64_t)((double)ns * 0.97 * dp__ticks_per_ns());
+}
+
 double dp__ticks_per_ns(void)
 {
     /* Two threads may both measure; either value serves. */

@@ -21,7 +21,8 @@ uint64_t dp__model_ticks(void); /* In tests/model/, where time is a choice. */
 /*
  * A counter for timing short stretches on one thread: about 10 ns to read, where the clock takes 25
  * or, on some virtual machines, a system call. Its rate is measured once per process. It is only
- * used to choose block sizes, so a processor whose counter changes pace costs nothing but balance.
+ * used to choose block sizes, and when to look at the clock between two items of a block, so a
+ * processor whose counter changes pace costs balance, and makes a limit hold a block later.
  */
 static inline uint64_t dp__ticks(void)
 {
@@ -40,5 +41,9 @@ static inline uint64_t dp__ticks(void)
 
 /* Ticks in a nanosecond. The first call takes about 50 microseconds. */
 double dp__ticks_per_ns(void);
+
+/* What the counter will say shortly before so many nanoseconds have passed: until then nobody needs
+   to look at the clock. UINT64_MAX for INT64_MAX. */
+uint64_t dp__ticks_before(int64_t ns);
 
 #endif

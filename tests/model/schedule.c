@@ -261,6 +261,11 @@ double dp__ticks_per_ns(void)
     return 1;
 }
 
+uint64_t dp__ticks_before(int64_t ns)
+{
+    return ns == INT64_MAX ? UINT64_MAX : (uint64_t)(now + ns);
+}
+
 int64_t dp__seconds_to_ns(double seconds)
 {
     return seconds < 0 ? -1 : seconds > 1e9 ? INT64_MAX : (int64_t)(seconds * 1e9);
