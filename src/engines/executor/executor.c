@@ -31,7 +31,9 @@ typedef struct executor {
     _Atomic(uint64_t) items, jobs_submitted, jobs_run, jobs_dropped; /* For dp_pool_stats(). */
     dp__lock lock;
     dp__job *jobs[DP__PRIORITIES], **ends[DP__PRIORITIES]; /* First in, first out. */
-    size_t waiting, coming; /* Jobs in the lists, and spawned functions that will take one each. */
+    /* Jobs in the lists, those that nobody needs to run any more included, and spawned functions
+       that will take one each. */
+    size_t waiting, coming;
 } executor;
 
 /* Which of these engines the calling thread is inside of, and with which job. */
@@ -306,19 +308,7 @@ static void run_claimed(executor *self, dp__job *job)
     dp__here = saved;
 }
 
-/* The first job, or NULL. Under the lock, as all that has to do with the lists. */
-static dp__job *pop(executor *self)
-{
-    dp__job *job = NULL;
-    for (int p = 0; p < DP__PRIORITIES && !job; p++) {
-        job = self->jobs[p];
-        if (job && !(self->jobs[p] = job->next))
-            self->ends[p] = &self->jobs[p];
-    }
-    if (job)
-        self->waiting--;
-    return job;
-}
+/* Under the lock, all that has to do with the lists. */
 
 static void push(executor *self, dp__job *job)
 {
@@ -342,6 +332,24 @@ static int take_out(executor *self, const dp__job *job)
         self->ends[p] = link;
     self->waiting--;
     return 1;
+}
+
+/* The first job, or the first that somebody has cancelled or begun. */
+static dp__job *find(const executor *self, int is_stale)
+{
+    for (int p = 0; p < DP__PRIORITIES; p++)
+        for (dp__job *job = self->jobs[p]; job; job = job->next)
+            if (!is_stale || !dp__job_is_pending(job))
+                return job;
+    return NULL;
+}
+
+static dp__job *pop(executor *self)
+{
+    dp__job *job = find(self, 0);
+    if (job)
+        take_out(self, job);
+    return job;
 }
 
 /* What is spawned for a job. */
@@ -373,18 +381,28 @@ static int reserve(void *state)
     return code;
 }
 
+/* Of more jobs than functions that come, one that nobody comes for: best one that needs none. NULL
+   if there are functions enough. */
+static dp__job *take_orphan(executor *self)
+{
+    if (self->waiting <= self->coming)
+        return NULL;
+    dp__job *orphan = find(self, 1);
+    if (!orphan)
+        orphan = find(self, 0);
+    take_out(self, orphan);
+    return orphan;
+}
+
 /* No function comes for this job. If that of another has taken it, nobody comes for that one, which
-   may be any by now, and the first fails; unless one was dropped meanwhile, so that there are
-   functions enough. DP_ETHREAD, or 0 if the job was taken. */
+   may be any by now. DP_ETHREAD, or 0 if the job was taken. */
 static int refuse(executor *self, dp__job *job)
 {
     dp__lock_acquire(&self->lock);
     self->coming--;
     int refused = take_out(self, job);
-    dp__job *other = !refused && self->waiting > self->coming ? pop(self) : NULL;
+    dp__job *other = refused ? NULL : take_orphan(self);
     dp__lock_release(&self->lock);
-    if (refused)
-        dp__fetch_add_relaxed(&self->jobs_submitted, 0 - UINT64_C(1));
     if (other) {
         presence here = enter(self, NULL);
         present = &here; /* Callbacks run in here. */
@@ -402,11 +420,12 @@ static int submit_reserved(void *state, dp__job *job)
     push(self, job);
     self->coming++;
     dp__lock_release(&self->lock);
-    dp__fetch_add_relaxed(&self->jobs_submitted, 1);
     /* Until spawn() has returned: what was spawned may be over by then, and its pool destroyed by
        who waited for it, when a thread of another pool hands the job over. */
     add_active(self);
     int code = self->how.spawn(self->theirs, run_one, self) == 0 ? 0 : refuse(self, job);
+    if (code == 0)
+        dp__fetch_add_relaxed(&self->jobs_submitted, 1);
     drop_active(self);
     return code;
 }
@@ -565,9 +584,12 @@ static void stats(void *state, dp_stats *out)
 {
     executor *self = state;
     out->items = dp__load_relaxed(&self->items);
-    out->jobs_submitted = dp__load_relaxed(&self->jobs_submitted);
     out->jobs_run = dp__load_relaxed(&self->jobs_run);
     out->jobs_dropped = dp__load_relaxed(&self->jobs_dropped);
+    /* A job may be over before it is counted. */
+    uint64_t submitted = dp__load_relaxed(&self->jobs_submitted);
+    uint64_t ended = out->jobs_run + out->jobs_dropped;
+    out->jobs_submitted = submitted < ended ? ended : submitted;
     out->workers = self->workers;
 }
 
