@@ -156,7 +156,8 @@ typedef struct dp_progress {
 /**
  * Told how far a call has come: when the first items have run, then at most ten times a second,
  * and once at the end. It is called on whichever thread has just run an item, never on two at a
- * time for one call, so it should be quick; it must not wait for the call itself. (A lazy map makes
+ * time for one call, so it should be quick; it must not wait for the call itself. It belongs to no
+ * call, so what it does goes on when that one is cancelled. (A lazy map makes
  * the last report inside dp_iter_next() or dp_iter_destroy(); see dp_pool_imap().)
  */
 typedef void (*dp_progress_fn)(const dp_progress *progress, void *context);

@@ -68,7 +68,9 @@ static void report(dp__care *care, int64_t now, int finished)
         if (progress.total != DP_NO_TOTAL)
             progress.eta = (double)(progress.total - progress.done) / progress.rate;
     }
+    int before = dp__apart_begin();
     care->progress(&progress, care->progress_context);
+    dp__apart_end(before);
 }
 
 void dp__care_count(dp__care *care, size_t items)

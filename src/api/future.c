@@ -217,11 +217,12 @@ static void finish_unbegun(dp_future *future, dp_future_state state)
 {
     dp__call *call = &future->call;
     dp__care_end(call->care);
-    finish(future, state);
-    if (call->limited) {
+    /* Before the callbacks, as one may wait for the end of the pool whose place it keeps. */
+    if (call->limited)
         dp__limited_leave(future);
+    finish(future, state);
+    if (call->limited)
         dp__limiter_settle(call->limiter);
-    }
 }
 
 /* Ends a future that nobody has begun; 0 if somebody had. */

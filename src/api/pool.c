@@ -176,6 +176,28 @@ void dp__pool_release(dp_pool *pool)
         free(pool);
 }
 
+static _Thread_local const dp__pool_mark *pool_marks;
+
+void dp__pool_mark_begin(dp__pool_mark *mark, const dp_pool *pool)
+{
+    *mark = (dp__pool_mark){pool, pool_marks};
+    pool_marks = mark;
+}
+
+void dp__pool_mark_end(const dp__pool_mark *mark)
+{
+    pool_marks = mark->outer;
+}
+
+/* Whether the calling thread is in a task, callback or hook of the pool. */
+static int is_inside(const dp_pool *pool)
+{
+    for (const dp__pool_mark *mark = pool_marks; mark; mark = mark->outer)
+        if (mark->pool == pool)
+            return 1;
+    return pool->engine->inside(pool->state);
+}
+
 int dp_pool_close(dp_pool *pool)
 {
     int code = resolve_named(pool, &pool);
@@ -195,11 +217,20 @@ int dp_pool_join(dp_pool *pool, double seconds)
     if (code)
         return code;
     /* First: a worker may end, and call from its worker_fini, a moment before `closed` is set. */
-    if (pool->engine->inside(pool->state))
+    if (is_inside(pool))
         return DP_EDEADLOCK;
     if (!dp__load_acquire(&pool->closed))
         return DP_EBUSY;
     return pool->engine->stop(pool->state, DP__STOP_DRAIN, dp__deadline(ns));
+}
+
+/* Their callbacks are called in the pool, as those of other jobs that are dropped. */
+static void drop_limited(dp_pool *pool)
+{
+    dp__pool_mark mark;
+    dp__pool_mark_begin(&mark, pool);
+    dp__limited_drop_all(pool);
+    dp__pool_mark_end(&mark);
 }
 
 int dp_pool_cancel(dp_pool *pool)
@@ -208,7 +239,7 @@ int dp_pool_cancel(dp_pool *pool)
     if (code)
         return code;
     /* Those without a token first: what the others give back would start them. */
-    dp__limited_drop_all(pool);
+    drop_limited(pool);
     pool->engine->cancel(pool->state);
     return 0;
 }
@@ -218,10 +249,10 @@ int dp_pool_terminate(dp_pool *pool)
     int code = resolve_named(pool, &pool);
     if (code)
         return code;
-    if (pool->engine->inside(pool->state))
+    if (is_inside(pool))
         return DP_EDEADLOCK;
     dp_pool_close(pool);
-    dp__limited_drop_all(pool);
+    drop_limited(pool);
     return pool->engine->stop(pool->state, DP__STOP_CANCEL, INT64_MAX);
 }
 
@@ -231,7 +262,7 @@ static dp_pool *take_default(void)
     dp__lock_acquire(&dp__default_lock);
     dp_pool *pool = dp__load_relaxed(&default_pool);
     /* From inside it is refused later on; and in a child nobody else is at it any more. */
-    if (pool && pool->generation == dp__fork_generation() && !pool->engine->inside(pool->state)) {
+    if (pool && pool->generation == dp__fork_generation() && !is_inside(pool)) {
         if (pool->is_ending)
             pool = NULL;
         else
@@ -254,9 +285,9 @@ int dp_pool_destroy(dp_pool *pool)
     if (is_default && !(pool = take_default()))
         return 0;
     int is_ours = pool->generation == dp__fork_generation();
-    int is_inside = pool->engine->inside(pool->state);
+    int from_inside = is_inside(pool);
     if (is_ours) {
-        if (is_inside)
+        if (from_inside)
             return DP_EDEADLOCK;
         dp_pool_close(pool);
         pool->engine->stop(pool->state, DP__STOP_DRAIN, INT64_MAX);
@@ -265,9 +296,12 @@ int dp_pool_destroy(dp_pool *pool)
     if (is_default)
         forget_default();
     /* A child of a task ends in there, and what its thread knows of that lies in the engine. */
-    if (is_inside)
+    if (from_inside)
         return 0;
+    dp__pool_mark mark; /* For the last hooks. */
+    dp__pool_mark_begin(&mark, pool);
     pool->engine->destroy(pool->state);
+    dp__pool_mark_end(&mark);
     dp__pool_release(pool);
     return 0;
 }

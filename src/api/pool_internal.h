@@ -19,6 +19,16 @@ struct dp_pool {
     struct dp__limited *held;
 };
 
+/* The calling thread is in the pool although the engine does not know of it: the front works for
+   the pool, and calls functions of the user. */
+typedef struct dp__pool_mark {
+    const dp_pool *pool;
+    const struct dp__pool_mark *outer;
+} dp__pool_mark;
+
+void dp__pool_mark_begin(dp__pool_mark *mark, const dp_pool *pool);
+void dp__pool_mark_end(const dp__pool_mark *mark);
+
 /* Keeps the structure, though not the engine, beyond dp_pool_destroy(). */
 void dp__pool_retain(dp_pool *pool);
 void dp__pool_release(dp_pool *pool);

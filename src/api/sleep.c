@@ -13,10 +13,11 @@ static int64_t next_look(int64_t end)
 {
     const dp__context *here = &dp__here;
     int64_t look = here->halt ? dp__deadline(LOOK_NS) : INT64_MAX;
-    if (here->item && here->item->limit < look)
-        look = here->item->limit;
-    if (here->item && here->item->care->deadline < look)
-        look = here->item->care->deadline;
+    const dp__item *item = here->is_apart ? NULL : here->item;
+    if (item && item->limit < look)
+        look = item->limit;
+    if (item && item->care->deadline < look)
+        look = item->care->deadline;
     return look < end ? look : end;
 }
 

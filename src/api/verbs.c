@@ -16,6 +16,15 @@ static int overflows(size_t n, size_t size)
     return size > 0 && n > SIZE_MAX / size;
 }
 
+/* The last report, which is a callback of the pool. */
+static void end_care(dp_pool *pool, dp__care *care)
+{
+    dp__pool_mark mark;
+    dp__pool_mark_begin(&mark, pool);
+    dp__care_end(care);
+    dp__pool_mark_end(&mark);
+}
+
 int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
     dp__care care;
@@ -31,7 +40,8 @@ int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
         call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
     } else {
         code = dp__call_outcome(call);
-        dp__care_end(call->care);
+        if (call->care)
+            end_care(pool, call->care);
     }
     if (options && options->error)
         *options->error = call->error;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "inject.h"
+#include "local.h"
 #include "loop.h"
 #include "platform/clock.h"
 #include "platform/inner_threads.h"
@@ -120,8 +121,18 @@ int dp__team_stop(dp__team *team, int64_t deadline)
     return dp__thread_join_all(team, deadline);
 }
 
+/* While all of the team is there still, which a hook of the user may turn to. */
+static void free_locals(dp__team *team)
+{
+    for (uint32_t i = 0; i < dp__load_relaxed(&team->threads_used); i++)
+        dp__local_free(dp__load_relaxed(&team->threads[i]));
+    for (uint32_t i = 0; i < dp__load_relaxed(&team->guests_used); i++)
+        dp__local_free(dp__load_relaxed(&team->guests[i]));
+}
+
 void dp__team_destroy(dp__team *team)
 {
+    free_locals(team);
     for (uint32_t i = 0; i < dp__load_relaxed(&team->threads_used); i++)
         dp__worker_destroy(dp__load_relaxed(&team->threads[i]));
     for (uint32_t i = 0; i < dp__load_relaxed(&team->guests_used); i++)
