@@ -349,7 +349,8 @@ int dp_future_wait(dp_future *future, double seconds)
     if (future->generation != dp__fork_generation())
         return DP_EFORKED;
     int64_t deadline = dp__deadline(ns), nap = NAP_FIRST;
-    const dp__care *care = future->call.care;
+    /* Without items nothing can be left undone. */
+    const dp__care *care = future->call.batch.n > 0 ? future->call.care : NULL;
     while (!dp__job_finished(&future->job)) {
         int code = 1;
         /* The time of a call may be over before anybody has begun it. */

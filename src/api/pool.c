@@ -308,7 +308,7 @@ int dp_pool_destroy(dp_pool *pool)
 
 int dp_pool_resize(dp_pool *pool, int workers)
 {
-    unsigned count = count_workers(workers, 0);
+    unsigned count = count_workers(workers, share_here());
     int code = resolve_named(pool, &pool);
     if (count == 0)
         return DP_EINVAL;

@@ -71,7 +71,7 @@ static int any_from_before_fork(dp_future *const *futures, size_t n)
 
 static int wait_for_all(dp_future *const *futures, size_t n, int64_t deadline)
 {
-    int code = 0;
+    int code = 0, is_inside = 0;
     for (size_t i = 0; i < n && code == 0; i++) {
         double seconds = DP_FOREVER;
         if (deadline != INT64_MAX) {
@@ -79,8 +79,12 @@ static int wait_for_all(dp_future *const *futures, size_t n, int64_t deadline)
             seconds = left > 0 ? (double)left * 1e-9 : 0;
         }
         code = dp_future_wait(futures[i], seconds);
+        if (code == DP_EDEADLOCK) { /* The others may finish. */
+            is_inside = 1;
+            code = 0;
+        }
     }
-    return code;
+    return code == 0 && is_inside ? DP_EDEADLOCK : code;
 }
 
 /* ---- Any, and the first error ---- */

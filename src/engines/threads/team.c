@@ -103,8 +103,10 @@ int dp__team_resize(dp__team *team, unsigned workers)
     dp__lock_release(&team->lock);
     dp__store_relaxed(&team->target, workers);
     int code = dp__thread_start(team, workers);
+    /* Unless another thread has set another number meanwhile. */
+    uint32_t ours = workers;
     if (code)
-        dp__store_relaxed(&team->target, before);
+        dp__cas_relaxed(&team->target, &ours, before);
     /* Those that are too many notice it now, and end when they find nothing to do for a while. */
     dp__idle_nudge(team, UINT32_MAX);
     /* Nobody was woken for work that found no room. If others have lent their places there may be
