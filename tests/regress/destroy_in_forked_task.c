@@ -33,6 +33,8 @@ static int go_on(dp_pool *parents)
         return 1;
     if (dp_cancelled())
         return 2;
+    if (STRESS_TSAN) /* It takes the child's threads for those of the parent. */
+        return 0;
     if (dp_pool_create(&pool, &options) != 0)
         return 3;
     if (use(pool) != 0 || use(NULL) != 0)

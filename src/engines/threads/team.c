@@ -106,7 +106,7 @@ int dp__team_resize(dp__team *team, unsigned workers)
     /* Unless another thread has set another number meanwhile. */
     uint32_t ours = workers;
     if (code)
-        dp__cas_relaxed(&team->target, &ours, before);
+        dp__cas_strong_relaxed(&team->target, &ours, before);
     /* Those that are too many notice it now, and end when they find nothing to do for a while. */
     dp__idle_nudge(team, UINT32_MAX);
     /* Nobody was woken for work that found no room. If others have lent their places there may be
