@@ -136,9 +136,12 @@ static int make_default(dp_pool **resolved)
     if (!known || known->generation != dp__fork_generation()) {
         /* After a fork the parent's pool is left where it is: a thread of the child may be inside a
            task of it. */
+        dp_pool *parents = known;
         code = create_default(&known);
-        if (code == 0)
+        if (code == 0) {
+            known->parents = parents;
             dp__store_release(&default_pool, known);
+        }
     }
     dp__lock_release(&dp__default_lock);
     *resolved = known;
@@ -272,10 +275,10 @@ static dp_pool *take_default(void)
     return pool;
 }
 
-static void forget_default(void)
+static void forget_default(const dp_pool *pool)
 {
     dp__lock_acquire(&dp__default_lock);
-    dp__store_release(&default_pool, NULL);
+    dp__store_release(&default_pool, pool->parents);
     dp__lock_release(&dp__default_lock);
 }
 
@@ -293,8 +296,8 @@ int dp_pool_destroy(dp_pool *pool)
         pool->engine->stop(pool->state, DP__STOP_DRAIN, INT64_MAX);
     }
     /* Until now NULL meant this pool, to its own tasks, which would otherwise begin another one. */
-    if (is_default)
-        forget_default();
+    if (is_default && !from_inside)
+        forget_default(pool);
     /* A child of a task ends in there, and what its thread knows of that lies in the engine. */
     if (from_inside)
         return 0;
