@@ -157,8 +157,8 @@ typedef struct dp_progress {
  * Told how far a call has come: when the first items have run, then at most ten times a second,
  * and once at the end. It is called on whichever thread has just run an item, never on two at a
  * time for one call, so it should be quick; it must not wait for the call itself. It belongs to no
- * call, so what it does goes on when that one is cancelled. (A lazy map makes
- * the last report inside dp_iter_next() or dp_iter_destroy(); see dp_pool_imap().)
+ * call, so what it does goes on when that one is cancelled. (A lazy map makes the last report
+ * inside dp_iter_next() or dp_iter_destroy(); see dp_pool_imap().)
  */
 typedef void (*dp_progress_fn)(const dp_progress *progress, void *context);
 
@@ -282,7 +282,7 @@ DP_API int dp_pool_cancel(dp_pool *pool);
  * true, no further items are handed out) and waits until the threads have ended. A thread cannot be
  * stopped from outside, so the call lasts until each running item has returned.
  *
- * @return 0; #DP_EDEADLOCK when called from a task or callback of the pool; #DP_EFORKED.
+ * @return 0; #DP_EDEADLOCK when called from a task, callback or hook of the pool; #DP_EFORKED.
  */
 DP_API int dp_pool_terminate(dp_pool *pool);
 
@@ -294,8 +294,8 @@ DP_API int dp_pool_terminate(dp_pool *pool);
  * child the call frees what the child owns and returns 0; nothing, if it was forked in a task of
  * the pool, which it is still in.
  *
- * @return 0, or #DP_EDEADLOCK when called from a task or callback of the pool, which then stays as
- *         it was.
+ * @return 0, or #DP_EDEADLOCK when called from a task, callback or hook of the pool, which then
+ *         stays as it was.
  */
 DP_API int dp_pool_destroy(dp_pool *pool);
 

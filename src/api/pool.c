@@ -288,19 +288,16 @@ int dp_pool_destroy(dp_pool *pool)
     if (is_default && !(pool = take_default()))
         return 0;
     int is_ours = pool->generation == dp__fork_generation();
-    int from_inside = is_inside(pool);
+    /* A child of a task ends in there, and what its thread knows of that lies in the engine. */
+    if (is_inside(pool))
+        return is_ours ? DP_EDEADLOCK : 0;
     if (is_ours) {
-        if (from_inside)
-            return DP_EDEADLOCK;
         dp_pool_close(pool);
         pool->engine->stop(pool->state, DP__STOP_DRAIN, INT64_MAX);
     }
     /* Until now NULL meant this pool, to its own tasks, which would otherwise begin another one. */
-    if (is_default && !from_inside)
+    if (is_default)
         forget_default(pool);
-    /* A child of a task ends in there, and what its thread knows of that lies in the engine. */
-    if (from_inside)
-        return 0;
     dp__pool_mark mark; /* For the last hooks. */
     dp__pool_mark_begin(&mark, pool);
     pool->engine->destroy(pool->state);

@@ -10,10 +10,9 @@ struct dp_pool {
     void *state;
     uint32_t generation;
     _Atomic(uint32_t) closed;
-    /* Of a default pool, under its lock: dp_pool_destroy(NULL) is at it; and in a forked child what
-       was the default pool before, so that tools for memory find it. */
-    int is_ending;
-    dp_pool *parents;
+    /* Of a default pool, under its lock. */
+    int is_ending;    /* dp_pool_destroy(NULL) is at it. */
+    dp_pool *parents; /* In a forked child: what was the default pool before, or NULL. */
     /* Of the pool's owner, of each iterator, which asks a pool that may be gone whether it is, and
        of each asynchronous call with a limiter. */
     _Atomic(uint32_t) references;
