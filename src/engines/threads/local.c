@@ -26,12 +26,9 @@ void *dp__local_of(dp__worker *self)
 
 void dp__local_free(dp__worker *worker)
 {
-    if (!worker || !worker->local)
-        return;
     const dp__team *team = worker->team;
-    void *local = worker->local;
-    if (team->local_fini && team->generation == dp__fork_generation())
-        team->local_fini(team->worker_context, local);
+    if (worker->local && team->local_fini && team->generation == dp__fork_generation())
+        team->local_fini(team->worker_context, worker->local);
+    free(worker->local);
     worker->local = NULL;
-    free(local);
 }

@@ -3,7 +3,6 @@
 
 #include "arena.h"
 #include "deque.h"
-#include "local.h"
 
 _Thread_local dp__presence *dp__present;
 _Thread_local dp__mark *dp__marks;
@@ -28,7 +27,6 @@ void dp__worker_destroy(dp__worker *worker)
 {
     if (!worker)
         return;
-    dp__local_free(worker);
     dp__arena_free_above(&worker->arena);
     dp__region_unmap(worker);
 }
