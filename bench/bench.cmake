@@ -13,6 +13,7 @@ set(bench_programs)
 add_library(bench-common STATIC
     bench/cases.c
     bench/harness.c
+    bench/kernels/blocks.c
     bench/kernels/fib.c
     bench/kernels/irregular.c
     bench/kernels/latency.c
@@ -75,8 +76,10 @@ endfunction()
 
 dp_add_bench(serial bench/programs/serial.c)
 dp_add_bench(dp bench/programs/dp.c LIBRARIES dp::dp)
+dp_add_bench(dp-processes bench/programs/processes.c LIBRARIES dp::dp)
 
 if(DP_BENCH_PEERS)
+    dp_add_bench(pingpong bench/programs/pingpong.c)
     dp_add_openmp_bench(libgomp gcc -fopenmp)
     dp_add_openmp_bench(libomp clang -fopenmp=libomp)
 

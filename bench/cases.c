@@ -66,5 +66,18 @@ const struct bench_case bench_cases[] = {
     {"latency", "few tasks", 10000, BENCH_ONE_AND_ALL, BENCH_FULL},
     {"latency", "few tasks", 1000, BENCH_ONE_AND_ALL, BENCH_QUICK},
 
+    {"processes", "apply", 1, BENCH_ALL, BENCH_BOTH},
+    {"processes", "submit", 1, BENCH_ALL, BENCH_BOTH},
+    {"processes", "map, chunk 1", 100000, BENCH_ALL, BENCH_FULL},
+    {"processes", "map, chunk 1", 10000, BENCH_ALL, BENCH_QUICK},
+    {"processes", "map", 100000, BENCH_ALL, BENCH_FULL},
+    {"processes", "map", 10000, BENCH_ALL, BENCH_QUICK},
+    {"processes", "1 MB, copied", 1048576, BENCH_ALL, BENCH_BOTH},
+    {"processes", "1 MB, shared", 1048576, BENCH_ALL, BENCH_BOTH},
+    {"processes", "1 GB, copied", 1073741824, BENCH_ALL, BENCH_FULL},
+    {"processes", "1 GB, shared", 1073741824, BENCH_ALL, BENCH_FULL},
+    {"processes", "start", 1, BENCH_TWO, BENCH_BOTH},
+    {"processes", "recovery", 1, BENCH_ONE, BENCH_BOTH},
+
     {NULL, NULL, 0, BENCH_ONE_AND_ALL, BENCH_BOTH},
 };

@@ -36,6 +36,7 @@ BENCHES = [
     "queens",
     "uts",
     "latency",
+    "processes",
 ]
 
 # A program gets another round only while it stays within so many seconds for a case.
@@ -132,8 +133,9 @@ def find_programs(folder, peers):
     """Command lines, dp's own first."""
     found = sorted(folder.glob("bench-*"))
     found = [path for path in found if path.suffix == "" and os.access(path, os.X_OK)]
-    found.sort(key=lambda path: ("bench-dp", "bench-serial").count(path.name) == 0)
-    own = [[str(path)] for path in found if path.name in ("bench-dp", "bench-serial")]
+    names = ("bench-dp", "bench-dp-processes", "bench-serial")
+    found.sort(key=lambda path: path.name not in names)
+    own = [[str(path)] for path in found if path.name in names]
     if not own:
         sys.exit(f"{folder}: no benchmark programs; bench/run builds them")
     if not peers:

@@ -163,6 +163,8 @@ static const char *workers_word(const struct bench_case *which, const char *engi
     if (strcmp(engine, "serial") == 0 || strcmp(engine, "inlined") == 0)
         return "1";
     switch (which->workers) {
+    case BENCH_ONE:
+        return "1";
     case BENCH_TWO:
         return "2";
     case BENCH_ALL:

@@ -29,7 +29,8 @@ extern "C" {
 /* How many workers a case is run with. */
 enum bench_workers {
     BENCH_ONE_AND_ALL, /* once with 1 and once with all */
-    BENCH_TWO,         /* the case is defined for two */
+    BENCH_ONE,         /* the case is defined for one */
+    BENCH_TWO,         /* or for two */
     BENCH_ALL          /* at least two: with one it means nothing */
 };
 

@@ -20,6 +20,7 @@ TITLES = {
     "queens": "n queens, a task for every placed queen",
     "uts": "unbalanced tree search, a task for every node",
     "latency": "what a call costs when there is next to no work",
+    "processes": "workers that are processes: calls, arrays, birth and death",
 }
 
 
@@ -56,8 +57,9 @@ def find_serial(rows):
 
 
 def dp_rows(rows):
-    """Ours on threads, the fewest workers first."""
-    ours = [row for row in rows if (row["who"], row["engine"]) == ("dp", "threads")]
+    """Ours on the engine that the bench is about, the fewest workers first."""
+    engine = "processes" if rows and rows[0]["bench"] == "processes" else "threads"
+    ours = [row for row in rows if (row["who"], row["engine"]) == ("dp", engine)]
     return sorted(ours, key=lambda row: row["workers"])
 
 
@@ -65,8 +67,9 @@ def find_rivals(rows, workers):
     """The best row of each peer with as many workers, the fastest first."""
     peers = {}
     for row in sorted(rows, key=lambda row: -row["min"]):
-        if row["who"] not in ("dp", "serial") and row["workers"] == workers:
-            peers[row["who"]] = row
+        if row["who"] not in ("dp", "serial", "ping-pong") and row["workers"] == workers:
+            if (row["bench"], row["engine"]) != ("processes", "threads"):
+                peers[row["who"]] = row
     return sorted(peers.values(), key=lambda row: row["min"])
 
 
@@ -112,6 +115,13 @@ class Table:
             return serial["min"] / self.workers
         return None
 
+    def yardstick(self, bench, case, rows):
+        """What the cost of worker processes is measured with: a row, or None."""
+        if bench != "processes":
+            return None
+        wanted = ("ping-pong", "futex") if case == "apply" else ("dp", "threads")
+        return best([row for row in rows if (row["who"], row["engine"]) == wanted])
+
     def case(self, bench, case, n, rows, errors):
         if bench != self.last_bench:
             self.last_bench = bench
@@ -156,6 +166,9 @@ class Table:
                 parts.append(f"{comparison(ours['min'], rivals[0]['min'])} {rivals[0]['who']}")
             if ideal and ours["workers"] > 1:
                 parts.append(f"{ours['min'] / ideal:.3f} x ideal")
+            if yardstick := self.yardstick(bench, case, rows):
+                ratio = ours["min"] / yardstick["min"]
+                parts.append(f"{factor(ratio)} the time of {yardstick['who']}, {yardstick['engine']}")
             count, word = work_units(bench, case, n)
             if count:
                 parts.append(f"{duration(ours['min'] / count)} a {word}")
@@ -196,4 +209,6 @@ def work_units(bench, case, n):
         return n, "node"
     if bench == "latency" and case.endswith("tasks"):
         return n, "task"
+    if bench == "processes" and case.startswith("map"):
+        return n, "item"
     return 0, ""

@@ -44,9 +44,9 @@ int main(void)
     char marks[] = ",.;:!?";
 
     const dp_delayed calls[] = {
-        {count_words, text, &words},
-        {count_lines, text, &lines},
-        {find_first, text, &mark},
+        {.f = count_words, .arg = text, .result = &words},
+        {.f = count_lines, .arg = text, .result = &lines},
+        {.f = find_first, .arg = text, .result = &mark},
     };
     dp_options options = {.context = marks, .on_error = DP_ERRORS_COLLECT, .status = status};
     int code = dp_pool_run(NULL, calls, 3, &options);

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 # What the front and the engines agree on; the one part of src/api/ that an engine may see.
-CONTRACT = ("src/api/batch.h", "src/api/engine.h")
+CONTRACT = ("src/api/batch.h", "src/api/engine.h", "src/api/wire.h")
 
 # Files here            may include these (a folder ends with /), besides headers of the system.
 RULES = {
@@ -24,12 +24,16 @@ RULES = {
     "src/platform/":        ("src/platform/", "include/dp/base.h", "include/dp/error.h",
                              "include/dp/cpu.h", "include/dp/message.h"),
     "src/engines/threads/": ("src/engines/threads/", *CONTRACT, "src/platform/", "include/dp/"),
+    "src/engines/processes/": ("src/engines/processes/", "src/engines/threads/table.h",
+                               "src/engines/threads/team_life.h", *CONTRACT, "src/platform/",
+                               "include/dp/"),
     "src/engines/serial/":  ("src/engines/serial/", "src/engines/threads/team_life.h", *CONTRACT,
                              "src/platform/", "include/dp/"),
     "src/engines/executor/": ("src/engines/executor/", "src/engines/threads/team_life.h",
                               *CONTRACT, "src/platform/", "include/dp/"),
     "src/engines/*/":       ("src/engines/*/", *CONTRACT, "src/platform/", "include/dp/"),
     "src/api/":             ("src/api/", "src/platform/", "include/dp/"),
+    "src/interprocess/":    ("src/interprocess/", "src/platform/", "include/dp/"),
     "src/tools/":           ("src/platform/", "include/dp/"),
     "examples/":            ("include/dp/",),
 }
@@ -47,6 +51,7 @@ PLANTED = {
     "src/engines/mpi/a.c": '#include "engines/threads/team.h"',
     "src/api/a.c": '#include "engines/threads/team.h"',
     "src/tools/a.c": '#include "engines/threads/team.h"',
+    "src/interprocess/a.c": '#include "api/batch.h"',
     "src/stray/a.c": '#include "platform/futex.h"',
     "src/api/b.c": '#include "nowhere.h"',
     "examples/a.c": '#include "platform/clock.h"',

@@ -8,12 +8,14 @@ program stands for several peers. Pools are started and warmed up off the clock.
 
 import argparse
 import contextlib
-import functools
 import json
 import multiprocessing
+import os
+import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 try:
     import joblib
@@ -32,7 +34,19 @@ CASES = [
     ("latency", "apply", 1, 1, "1,all"),
     ("latency", "map of one", 1, 1, "1,all"),
     ("latency", "few tasks", 10000, 1000, "1,all"),
+    ("processes", "apply", 1, 1, "all"),
+    ("processes", "submit", 1, 1, "all"),
+    ("processes", "map, chunk 1", 100000, 10000, "all"),
+    ("processes", "map", 100000, 10000, "all"),
+    ("processes", "1 MB, copied", 2**20, 2**20, "all"),
+    ("processes", "1 GB, copied", 2**30, None, "all"),
+    ("processes", "start", 1, 1, "2"),
+    ("processes", "recovery", 1, 1, "1"),
 ]
+
+# As in kernels/blocks.h: every byte of a block plus one.
+BLOCK_SIZE = 64 * 1024
+PLUS_ONE = bytes(range(1, 256)) + b"\0"
 
 
 def fib(n):
@@ -50,6 +64,14 @@ def nap(seconds):
 
 def increment(x):
     return x + 1
+
+
+def block(data):
+    return data.translate(PLUS_ONE)
+
+
+def own_pid(_):
+    return os.getpid()
 
 
 class Serial:
@@ -74,14 +96,36 @@ class Joblib:
     def map(self, function, items):
         return self.parallel(joblib.delayed(function)(item) for item in items)
 
-    map_long = map
     tasks = map
+
+    def map_long(self, function, items):
+        self.parallel.batch_size = 1
+        return self.map(function, items)
 
     def apply(self, function, item):
         return self.map(function, [item])[0]
 
     def close(self):
-        pass
+        joblib.externals.loky.get_reusable_executor().shutdown()
+
+
+class Loky:
+    """The workers of joblib alone: with n_jobs=1 that has none."""
+
+    Broken = BrokenProcessPool
+
+    def __init__(self, workers):
+        self.workers = workers
+
+    def apply(self, function, item):
+        executor = joblib.externals.loky.get_reusable_executor(max_workers=self.workers)
+        return executor.submit(function, item).result()
+
+    def mend(self):
+        """The next apply() makes new workers by itself."""
+
+    def close(self):
+        joblib.externals.loky.get_reusable_executor().shutdown()
 
 
 class Multiprocessing:
@@ -109,9 +153,14 @@ class Multiprocessing:
 class Futures:
     """Hands out single items by default; map() is given chunks as multiprocessing makes them."""
 
-    def __init__(self, executor, workers):
-        self.executor = executor(workers)
+    def __init__(self, make_executor, workers):
+        self.make_executor = make_executor
+        self.executor = make_executor(workers)
         self.workers = workers
+
+    def mend(self):
+        self.executor.shutdown()
+        self.executor = self.make_executor(self.workers)
 
     def map(self, function, items):
         chunk = max(1, len(items) // (4 * self.workers))
@@ -131,14 +180,27 @@ class Futures:
         self.executor.shutdown()
 
 
+class ProcessFutures(Futures):
+    Broken = BrokenProcessPool
+
+    def __init__(self, workers):
+        super().__init__(ProcessPoolExecutor, workers)
+
+
+class ThreadFutures(Futures):
+    def __init__(self, workers):
+        super().__init__(ThreadPoolExecutor, workers)
+
+
 PEERS = {
     ("serial", "python"): Serial,
     ("multiprocessing", "processes"): Multiprocessing,
-    ("concurrent.futures", "processes"): functools.partial(Futures, ProcessPoolExecutor),
-    ("concurrent.futures", "threads"): functools.partial(Futures, ThreadPoolExecutor),
+    ("concurrent.futures", "processes"): ProcessFutures,
+    ("concurrent.futures", "threads"): ThreadFutures,
 }
 if joblib:
     PEERS["joblib", "processes"] = Joblib
+    PEERS["loky", "processes"] = Loky
 
 
 def make_work(peer, bench, case, n, quick):
@@ -153,11 +215,59 @@ def make_work(peer, bench, case, n, quick):
         return lambda: peer.map_long(nap, naps), naps
     if bench == "squares":
         return lambda: peer.map(square, range(n)), [x * x for x in range(n)]
+    if bench == "processes":
+        return make_process_work(peer, case, n)
     if case == "map of one":
         return lambda: peer.map(increment, range(1)), [1]
     if case == "apply":
         return lambda: peer.apply(increment, 1), 2
     return lambda: peer.tasks(increment, range(n)), [x + 1 for x in range(n)]
+
+
+def make_process_work(peer, case, n):
+    if case == "apply":
+        return lambda: peer.apply(increment, 1), 2
+    if case == "submit":
+        return lambda: peer.tasks(increment, [1]), [2]
+    if case.startswith("map"):
+        map_items = peer.map_long if "chunk 1" in case else peer.map
+        return lambda: map_items(increment, range(n)), [x + 1 for x in range(n)]
+    blocks = [bytes(x % 251 for x in range(BLOCK_SIZE))] * (n // BLOCK_SIZE)
+    return lambda: peer.map(block, blocks), [block(data) for data in blocks]
+
+
+def time_start(make_peer, workers):
+    """Until the first result is there."""
+    started = time.perf_counter()
+    peer = make_peer(workers)
+    peer.apply(own_pid, 0)
+    took = time.perf_counter() - started
+    peer.close()
+    return took
+
+
+def time_recovery(peer):
+    """From the death of the only worker until a result is there, with a new pool if need be."""
+    victim = peer.apply(own_pid, 0)
+    started = time.perf_counter()
+    os.kill(victim, signal.SIGKILL)
+    while True:
+        try:
+            if peer.apply(own_pid, 0) != victim:
+                return time.perf_counter() - started
+        except peer.Broken:
+            peer.mend()
+
+
+def offers(engine, peer, bench, case):
+    """Whether a peer takes part in a case."""
+    if bench == "processes":
+        if case == "recovery":  # A worker that waits holds multiprocessing's lock for the others.
+            return engine == "processes" and hasattr(peer, "Broken")
+        if case == "submit" and peer is Joblib:
+            return False
+        return engine == "processes" and peer is not Loky
+    return peer is not Loky and not (peer is Serial and bench == "latency")
 
 
 def take_samples(work, expected, runs):
@@ -183,7 +293,7 @@ def list_cases(quick):
     for bench, case, full_n, quick_n, workers in CASES:
         n = quick_n if quick else full_n
         for (who, engine), peer in PEERS.items():
-            if n is None or (peer is Serial and bench == "latency"):
+            if n is None or not offers(engine, peer, bench, case):
                 continue
             count = "1" if peer is Serial else workers
             print(who, engine, bench, case, n, count, sep="\t")
@@ -214,10 +324,17 @@ def main():
     n = find_size(args.bench, args.case, args.quick)
     if n is None or (args.who, args.engine) not in PEERS:
         parser.error("no such peer or case; see --list")
-    with contextlib.closing(PEERS[args.who, args.engine](args.workers)) as peer:
-        peer.map(increment, range(100))  # now all workers are there and have imported everything
-        work, expected = make_work(peer, args.bench, args.case, n, args.quick)
-        samples = take_samples(work, expected, args.runs)
+    make_peer = PEERS[args.who, args.engine]
+    if (args.bench, args.case) == ("processes", "start"):
+        samples = [time_start(make_peer, args.workers) for _ in range(args.runs)]
+    elif (args.bench, args.case) == ("processes", "recovery"):
+        with contextlib.closing(make_peer(args.workers)) as peer:
+            samples = [time_recovery(peer) for _ in range(args.runs)]
+    else:
+        with contextlib.closing(make_peer(args.workers)) as peer:
+            peer.map(increment, range(100))  # all workers are there and have imported everything
+            work, expected = make_work(peer, args.bench, args.case, n, args.quick)
+            samples = take_samples(work, expected, args.runs)
     result = {
         "bench": args.bench,
         "case": args.case,

@@ -41,7 +41,7 @@ int main(void)
     for (int i = 0; i < N; i++)
         printf("%d%c", cubes[i], i + 1 < N ? ' ' : '\n');
 
-    const dp_delayed calls[] = {{sum, cubes, &total}, {max, cubes, &largest}};
+    const dp_delayed calls[] = {DP_DELAYED(sum, &cubes, &total), DP_DELAYED(max, &cubes, &largest)};
     if (dp_pool_run(NULL, calls, 2, NULL) != 0)
         return 1;
     printf("%d %d\n", total, largest);

@@ -28,7 +28,8 @@ typedef enum dp_pin {
      * away. Otherwise #DP_PIN_NONE: pinned workers that must share CPUs cannot get out of each
      * other's way, two pools with fewer workers than CPUs would be pinned to the same ones, and
      * behind one cache pinning gains nothing and costs the kernel its choice of the CPU that wakes
-     * fastest (measured on two CPUs: 17 microseconds unpinned, 60 pinned).
+     * fastest (measured on two CPUs: 17 microseconds unpinned, 60 pinned). Worker processes are
+     * not pinned then: who waits for them needs a CPU as well.
      */
     DP_PIN_AUTO = 0,
     DP_PIN_NONE,    /**< The kernel moves the workers as it likes. */

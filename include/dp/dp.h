@@ -9,6 +9,7 @@
 
 #include <dp/allreduce.h>
 #include <dp/base.h>
+#include <dp/channel.h>
 #include <dp/config.h>
 #include <dp/cpu.h>
 #include <dp/engine.h>
@@ -19,11 +20,15 @@
 #include <dp/message.h>
 #include <dp/partition.h>
 #include <dp/pool.h>
+#include <dp/process.h>
+#include <dp/process_options.h>
 #include <dp/progress.h>
 #include <dp/random.h>
 #include <dp/run.h>
 #include <dp/scan.h>
+#include <dp/shared.h>
 #include <dp/stats.h>
+#include <dp/sync.h>
 #include <dp/task.h>
 #include <dp/then.h>
 #include <dp/tiles.h>

@@ -17,23 +17,29 @@
  * Every error of the library: name, value, text. The enum, dp_errname() and dp_strerror() are all
  * made from this one list. Values never change between versions; new ones go to the end.
  */
-#define DP_ERROR_TABLE(X)                                                              \
-    X(EINVAL, -1, "an argument is not valid")                                          \
-    X(ENOMEM, -2, "out of memory")                                                     \
-    X(EOVERFLOW, -3, "the number of items times the item size does not fit in memory") \
-    X(ECLOSED, -4, "the pool is closed and takes no new work")                         \
-    X(ECANCELLED, -5, "the work was cancelled before it finished")                     \
-    X(ETIMEDOUT, -6, "the time limit passed first")                                    \
-    X(ETASK, -7, "a task returned its own error code")                                 \
-    X(EDEADLOCK, -8, "the call would wait for the task that makes it")                 \
-    X(ETHREAD, -9, "the system refused to start a thread")                             \
-    X(EFORKED, -10, "the pool belongs to the parent of this forked process")           \
-    X(ENOTSUP, -11, "not supported by this engine or on this system")                  \
-    X(EBUSY, -12, "the object is still in use")                                        \
-    X(EIO, -13, "a file or a device could not be read or written")                     \
-    X(EFINISHED, -14, "the work has already finished")                                 \
-    X(ESOURCE, -15, "the source of the items returned its own error code")             \
-    X(EINIT, -16, "the function that begins a worker has failed")
+#define DP_ERROR_TABLE(X)                                                               \
+    X(EINVAL, -1, "an argument is not valid")                                           \
+    X(ENOMEM, -2, "out of memory")                                                      \
+    X(EOVERFLOW, -3, "the number of items times the item size does not fit in memory")  \
+    X(ECLOSED, -4, "the pool is closed and takes no new work")                          \
+    X(ECANCELLED, -5, "the work was cancelled before it finished")                      \
+    X(ETIMEDOUT, -6, "the time limit passed first")                                     \
+    X(ETASK, -7, "a task returned its own error code")                                  \
+    X(EDEADLOCK, -8, "the call would wait for the task that makes it")                  \
+    X(ETHREAD, -9, "the system refused to start a thread")                              \
+    X(EFORKED, -10, "the pool belongs to the parent of this forked process")            \
+    X(ENOTSUP, -11, "not supported by this engine or on this system")                   \
+    X(EBUSY, -12, "the object is still in use")                                         \
+    X(EIO, -13, "a file or a device could not be read or written")                      \
+    X(EFINISHED, -14, "the work has already finished")                                  \
+    X(ESOURCE, -15, "the source of the items returned its own error code")              \
+    X(EINIT, -16, "the function that begins a worker has failed")                       \
+    X(ECRASH, -17, "the process that ran the task has died")                            \
+    X(EBROKEN, -18, "the processes that were needed are gone, or die again and again")  \
+    X(EPROCESS, -19, "the system refused to start a process")                           \
+    X(ENOTSHARED, -20, "workers that are processes would write to memory of their own") \
+    X(EJOURNAL, -21, "the journal is that of another call, or damaged, or no journal")  \
+    X(EOWNERDEAD, -22, "the owner of the lock has died, and the caller has it now")
 
 /** The error codes. 0 is success. */
 enum dp_error_code {
@@ -53,6 +59,11 @@ typedef struct dp_error {
                            it is #DP_ESOURCE, otherwise 0. */
     size_t item;      /**< Index of the item that failed, or #DP_NO_ITEM. */
     const char *text; /**< One sentence, static storage. */
+    int pid;          /**< The process that has died with the task, when `task_code` is #DP_ECRASH,
+                           #DP_ENOMEM or #DP_ETIMEDOUT in a pool of processes; otherwise 0, as the
+                           next two. */
+    int signal;       /**< What has ended it; 0 if it called exit(). */
+    int exit_status;  /**< What it gave to exit(). */
 } dp_error;
 
 DP_BEGIN_DECLS

@@ -176,7 +176,8 @@ DP_API int dp_iter_error(dp_iter *iter, dp_error *error);
  * Ends an iterator, whether or not it has come to its end: tasks that have not begun never will,
  * what runs is asked to stop (dp_cancelled() becomes true) and waited for, results that nobody took
  * are dropped, progress is reported for the last time, all memory is freed. NULL is allowed. In a
- * forked child it frees what the child has of the iterator and waits for nothing.
+ * forked child it frees what the child has of the iterator and waits for nothing; nothing, if it
+ * was forked in a task, which it is still in.
  *
  * @return 0; or, with the iterator as it was, #DP_EDEADLOCK inside an item of this iterator, and
  *         #DP_EBUSY when another call for this iterator is in progress.

@@ -11,8 +11,9 @@
  *
  *  - unset, empty or 0: nothing is told;
  *  - 1: each pool that is made: its engine, how many workers it has and why, whether they are
- * pinned and why; what in the environment was ignored; a worker that could not begin;
- *  - 2: also each spare thread;
+ * pinned and why; what in the environment was ignored; a worker that could not begin; a journal
+ * that was refused, and why, or repaired;
+ *  - 2: also each spare thread; how much of a call its journal had;
  *  - anything else: as 1, and that it makes no sense.
  *
  * It is read when there is something to tell for the first time, and again after a hook was taken
@@ -20,9 +21,9 @@
  *
  * Two more variables choose for pools that leave it open, the default pool among them: DP_ENGINE,
  * which may be `auto`, `threads` or `serial`, and DP_PIN, which may be `auto`, `none`, `compact` or
- * `scatter`. DP_NUM_WORKERS is told of in cpu.h, and what comes before the environment in config.h.
- * What makes no sense is ignored, and so is a pinning that this system does not support; with
- * DP_VERBOSE that is told.
+ * `scatter`. DP_NUM_WORKERS is told of in cpu.h, DP_SHARED_MEMORY in shared.h, and what comes
+ * before the environment in config.h. What makes no sense is ignored, and so is a pinning that this
+ * system does not support; with DP_VERBOSE that is told.
  */
 
 #include <dp/base.h>

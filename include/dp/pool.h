@@ -18,22 +18,28 @@
  *    then stay valid until the future has finished.
  *  - A child that is forked inside a task, callback, hook or source stays there until it ends, by
  *    exit(), _exit() or exec: to return would be to go on with work whose other threads it lacks.
- *    Until then it may use the library as any forked child.
+ *    Until then it may use the library as any forked child: it is in no call, so dp_cancelled() and
+ *    dp_lane() are 0 and there is no random stream, but what dp_config_get() tells stays in force.
  *  - Every verb returns #DP_EINVAL for a NULL function or a needed NULL array, #DP_EOVERFLOW when
  *    n times an item size exceeds SIZE_MAX, #DP_ECLOSED on a pool that was closed, #DP_EFORKED on
  *    a pool made before this process was forked, #DP_ENOMEM when memory ran out before any item
  *    was started, or when more than 1024 threads from outside are in the pool at once, and, when
- * items failed, #DP_ETASK or #DP_ECANCELLED by the error policy. #DP_EINVAL also for options that
- *    contradict one another or do not belong to the verb: an unknown policy or priority, a negative
- *    or NaN time limit.
+ *    items failed, #DP_ETASK or #DP_ECANCELLED by the error policy. #DP_EINVAL also for options
+ * that contradict one another or do not belong to the verb: an unknown policy or priority, a
+ * negative or NaN time limit. In a pool of processes an item fails with #DP_ECRASH when its process
+ * has died, and with #DP_EBROKEN when there are none any more; a call returns #DP_ENOTSHARED, and
+ * runs nothing, when a result is to be written, or a loop or dp_pool_scan_range() has a context,
+ * that has no size and is not in shared memory.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include <dp/atomic.h>
 #include <dp/base.h>
 #include <dp/cpu.h>
 #include <dp/error.h>
+#include <dp/process_options.h>
 
 DP_BEGIN_DECLS
 
@@ -60,7 +66,8 @@ typedef enum dp_engine {
     DP_ENGINE_AUTO = 0,         /**< What was chosen from outside, see config.h, else threads. */
     DP_ENGINE_THREADS = 1,      /**< Work-stealing threads in this process. */
     DP_ENGINE_SERIAL = 2,       /**< The calling thread alone, in index order; for debugging. */
-    DP_ENGINE_PROCESSES = 3,    /**< Not there yet: #DP_ENOTSUP. */
+    DP_ENGINE_PROCESSES = 3,    /**< Forked processes: a crash costs one item. What tasks share with
+                                     the program is told in the guide. */
     DP_ENGINE_REGISTERED = 256, /**< The first of those that dp_engine_register() gives out. */
     DP_ENGINE_LAST = 511        /**< No engine has a larger number. */
 } dp_engine;
@@ -69,7 +76,9 @@ typedef enum dp_engine {
 typedef enum dp_prefer {
     DP_PREFER_NOTHING = 0,  /**< The default of the library. */
     DP_PREFER_THREADS = 1,  /**< Tasks are short, or share much. */
-    DP_PREFER_PROCESSES = 2 /**< Tasks may crash, or call what is not thread-safe. */
+    DP_PREFER_PROCESSES = 2 /**< Tasks may crash, or call what is not thread-safe; and they can do
+                                 without the program's memory, as the guide tells. Without this, no
+                                 choice from outside makes a pool of processes. */
 } dp_prefer;
 
 /** What the maker of a pool cannot do without. A choice from outside that lacks it gives way. */
@@ -118,6 +127,7 @@ typedef struct dp_pool_options {
     dp_local_fini_fn local_fini; /**< Ends the memory of dp_worker_local(). NULL: nothing to do. */
     dp_prefer prefer;   /**< With #DP_ENGINE_AUTO: the engine, unless one is chosen from outside. */
     dp_require require; /**< What the engine must have; #DP_EINVAL if `engine` says otherwise. */
+    dp_pool_process_options process; /**< Bounds for worker processes: process_options.h. */
 } dp_pool_options;
 
 /** What a call does when an item fails, that is, when its function returns non-zero. */
@@ -162,6 +172,16 @@ typedef struct dp_progress {
  */
 typedef void (*dp_progress_fn)(const dp_progress *progress, void *context);
 
+/**
+ * An array that the function of a loop, reduction or scan finds through its context: item i of it
+ * belongs to index i.
+ */
+typedef struct dp_array {
+    size_t offset;  /**< Where in the context the pointer to item 0 lies, in bytes. */
+    size_t size;    /**< Bytes of an item, at least 1. */
+    int is_written; /**< Non-zero: what the function has written is brought back. */
+} dp_array;
+
 /** How one call is run. Zero-initialise, then set what should differ. */
 typedef struct dp_options {
     size_t chunk;             /**< Items that are handed out together. 0: adaptive, from the
@@ -175,6 +195,17 @@ typedef struct dp_options {
     dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
                                    with the lowest item index, or code 0. */
     void *context;            /**< Passed to the functions of map, starmap, apply and run. */
+    size_t context_size;    /**< Bytes at `context`, or at the context that loops, dp_pool_reduce()
+                                 and scans are given, that are sent along to workers that are
+                                 processes: a copy, so what they write there is lost. 0: it is in
+                                 shared memory, or what it was when the pool was made. */
+    const dp_array *arrays; /**< What workers that are processes have of arrays to which the
+                                 context leads: the items of their indices, copied there and, if
+                                 they are written, back, unless they are in shared memory. Needs
+                                 `context_size`. For dp_pool_for(), dp_pool_reduce() and
+                                 dp_pool_scan_range(); others refuse it with #DP_EINVAL. It is not
+                                 copied: it must stay until the call has finished. */
+    size_t narrays;         /**< How many. */
     int deterministic;  /**< dp_pool_reduce() and scans: the same bits for any number of workers. */
     size_t window;      /**< dp_pool_imap() only: how many items may be taken from the source before
                              their results are handed out. 0: two tasks for each worker, of one item
@@ -197,12 +228,27 @@ typedef struct dp_options {
     void *progress_context;  /**< Passed to `progress`. */
     dp_limiter *limiter;     /**< Each item needs a token of it to run: see limiter.h. NULL: no
                                   limit. */
+    const char *journal;     /**< A file in which finished items are recorded, so that the same
+                                  call after a crash or a power cut runs only the others: see
+                                  #dp_pool_map(). NULL: none. */
+    uint64_t journal_key;    /**< Not 0: the name of what is computed, instead of the bytes of the
+                                  inputs. Another number means another journal. */
+    double journal_sync;     /**< Seconds of finished work, that of all workers together, that a
+                                  power cut may cost. 0: 0.1; #DP_FOREVER: all. */
+    const DP__ATOMIC(int) *
+        stop; /**< A flag, an `atomic_int`, that cancels the call when it becomes
+                non-zero: no further item is started, dp_cancelled() becomes true,
+                and the call ends with #DP_ECANCELLED if it left anything undone,
+                some hundredths of a second later if its tasks look. For a
+                handler of signals, which needs nothing but to set it; any thread
+                may. It must stay until the call has finished. NULL: none. */
 } dp_options;
 
 /** One array of dp_pool_starmap(). */
 typedef struct dp_column {
     const void *base; /**< The first item. */
-    size_t size;      /**< Bytes in one item; informative. */
+    size_t size;      /**< Bytes in one item: what is sent to workers that are processes. 0: as many
+                           as `stride`. */
     size_t stride;    /**< Bytes from one item to the next; 0 hands the same item to every call. */
 } dp_column;
 
@@ -243,10 +289,13 @@ typedef void (*dp_combine_fn)(void *accumulator, const void *other, void *contex
  * @param options    NULL for the default.
  * @return 0; #DP_EINVAL for a NULL `pool`, an unknown engine or pin policy, `inner_threads`
  *         below -1, more than
- *         #DP_MAX_WORKERS workers or spares, or fewer than -#DP_MAX_WORKERS; #DP_ENOMEM;
+ *         #DP_MAX_WORKERS workers or spares, or fewer than -#DP_MAX_WORKERS, a negative or NaN time
+ *         in `process`; #DP_ENOMEM;
  *         #DP_ETHREAD when the system refused a thread, #DP_EINIT when dp_pool_options::worker_init
- *         failed (threads already started are gone again); #DP_ENOTSUP for #DP_PIN_COMPACT and
- *         #DP_PIN_SCATTER when the system does not show its CPUs.
+ *         failed (threads already started are gone again); #DP_EPROCESS when the system refused a
+ *         process; #DP_ENOTSUP for #DP_PIN_COMPACT and
+ *         #DP_PIN_SCATTER when the system does not show its CPUs, and for bounds of memory in
+ *         `process` when it does not show that.
  * Cost: one thread start per worker, some tens of microseconds each.
  */
 DP_API int dp_pool_create(dp_pool **pool, const dp_pool_options *options);
@@ -295,7 +344,7 @@ DP_API int dp_pool_terminate(dp_pool *pool);
  * the pool, which it is still in.
  *
  * @return 0, or #DP_EDEADLOCK when called from a task, callback or hook of the pool, which then
- *         stays as it was.
+ *         stays as it was; also where that runs in a worker process.
  */
 DP_API int dp_pool_destroy(dp_pool *pool);
 
@@ -305,9 +354,9 @@ DP_API int dp_pool_destroy(dp_pool *pool);
  *
  * @param pool     The pool.
  * @param workers  As dp_pool_options::workers.
- * @return 0; #DP_EINVAL as for dp_pool_create(); #DP_ENOTSUP on the serial engine; #DP_ETHREAD,
- *         #DP_EINIT or #DP_ENOMEM when growing failed, and the pool keeps its old size;
- *         #DP_EDEADLOCK when called from dp_pool_options::worker_fini of the pool; #DP_ECLOSED;
+ * @return 0; #DP_EINVAL as for dp_pool_create(); #DP_ENOTSUP on the serial engine and for
+ * processes; #DP_ETHREAD, #DP_EINIT or #DP_ENOMEM when growing failed, and the pool keeps its old
+ * size; #DP_EDEADLOCK when called from dp_pool_options::worker_fini of the pool; #DP_ECLOSED;
  *         #DP_EFORKED.
  */
 DP_API int dp_pool_resize(dp_pool *pool, int workers);
@@ -337,6 +386,22 @@ DP_API int dp_pool_lanes(dp_pool *pool);
  * @param n         How many items; 0 is no error and calls nothing.
  * @param options   NULL for the default.
  * @return          0 or a code as described at the top of this file.
+ *
+ * With dp_options::journal each item that has returned 0 is recorded there with its out_size bytes.
+ * The file is made if it does not exist or is empty. If it is the journal of the same call, what it
+ * has is copied to `out` before anything runs, counts as done and has status 0; only the other
+ * items run, those that have failed among them. The same call is one with the same verb, number of
+ * items, out_size, seed and, as the function has no name, the same `journal_key`; if that is 0, the
+ * same bytes of inputs and context_size bytes of context, which are read for that. The file stays
+ * when all is done; to delete it is up to the caller. Further codes, all before an item runs but
+ * for the first: #DP_EIO when the file cannot be opened, read or written, as on a full disk, which
+ * stops the call: what ran is in `out`, what was recorded stays so; #DP_EJOURNAL when it is that of
+ * another call, damaged at its beginning, or no journal, and it stays as it is; #DP_EBUSY while
+ * another call uses it; #DP_EINVAL for an empty path, a negative or NaN journal_sync, and for verbs
+ * other than map and starmap. Whole records survive what cuts the file off elsewhere.
+ * The path is used during this call only. Cost: a copy of the results to the file, five bytes of
+ * memory for each item, and a wait for the disk, on one of the workers, for each journal_sync
+ * seconds of work.
  */
 DP_API int dp_pool_map(dp_pool *pool, dp_map_fn f, const void *in, size_t in_size, void *out,
                        size_t out_size, size_t n, const dp_options *options);

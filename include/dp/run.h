@@ -13,10 +13,25 @@ DP_BEGIN_DECLS
 
 /** A call that is to be made later: *result = f(*arg). */
 typedef struct dp_delayed {
-    dp_map_fn f;     /**< The function; its context is dp_options::context. */
-    const void *arg; /**< Handed to f as it is. */
-    void *result;    /**< Handed to f as it is; NULL if it wants none. */
+    dp_map_fn f;        /**< The function; its context is dp_options::context. */
+    const void *arg;    /**< Handed to f as it is. */
+    void *result;       /**< Handed to f as it is; NULL if it wants none. */
+    size_t arg_size;    /**< Bytes at `arg` that are sent to a worker that is a process. 0: none; it
+                             is shared memory, or as it was when the pool was made. */
+    size_t result_size; /**< Bytes of the result that are brought back from there; likewise. */
 } dp_delayed;
+
+/**
+ * Initialises a #dp_delayed with the sizes of what `arg` and `result` point to: one object of a
+ * complete type each, so of an array only the first item unless its address is given.
+ *
+ *     const dp_delayed calls[] = {DP_DELAYED(sum, &cubes, &total), DP_DELAYED(find, &text,
+ * &place)};
+ */
+#define DP_DELAYED(f, arg, result)                            \
+    {                                                         \
+        (f), (arg), (result), sizeof *(arg), sizeof *(result) \
+    }
 
 /**
  * Makes n different calls, in any order, each exactly once.

@@ -40,6 +40,7 @@ typedef struct dp_stats {
     uint64_t jobs_dropped;   /**< Those that dp_pool_cancel() or dp_pool_terminate() dropped. What
                                   dp_future_cancel() stopped is neither run nor dropped. */
     uint64_t wakeups;        /**< How often a parked thread was woken for work or for the end. */
+    uint64_t deaths;         /**< Worker processes that died while they ran an item. */
     uint64_t spares_started; /**< Threads that were started to stand in for a blocked one. */
 
     /* Now: what was true at some moment during the call. */

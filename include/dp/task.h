@@ -37,22 +37,7 @@
  * whole protocol.
  */
 
-#ifdef __cplusplus
-#    include <atomic>
-#    include <cstddef>
-#    include <cstdint>
-#    define DP__ATOMIC(T)            std::atomic<T>
-#    define DP__LOAD_RELAXED(object) (object)->load(std::memory_order_relaxed)
-#    define DP__STATIC_ASSERT        static_assert
-#else
-#    include <stdatomic.h>
-#    include <stddef.h>
-#    include <stdint.h>
-#    define DP__ATOMIC(T)            _Atomic(T)
-#    define DP__LOAD_RELAXED(object) atomic_load_explicit((object), memory_order_relaxed)
-#    define DP__STATIC_ASSERT        _Static_assert
-#endif
-
+#include <dp/atomic.h>
 #include <dp/base.h>
 #include <dp/pool.h>
 

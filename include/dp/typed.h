@@ -8,10 +8,32 @@
  * and the function is inlined into the loop, which the compiler can then vectorise. They are
  * synchronous, and work in C++ too. `function` and `combine` may be functions or function-like
  * macros; `identity` is an expression, of a struct for instance the name of a constant.
+ *
+ * Where workers are processes the items of arrays are copied there and back, byte by byte, unless
+ * they are in shared memory; dp_options::context, `context_size` and `arrays` are not looked at.
+ * DP_FOR_DEFINE() differs, as its function may read and write anything.
  */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #include <dp/pool.h>
 #include <dp/scan.h>
+
+/* The caller's options, with what workers that are processes need of the context. */
+static inline DP__UNUSED dp_options dp__typed_options(const dp_options *how, size_t context_size,
+                                                      const dp_array *arrays, size_t narrays)
+{
+    dp_options own;
+    memset(&own, 0, sizeof own);
+    if (how)
+        own = *how;
+    own.context_size = context_size;
+    own.arrays = arrays;
+    own.narrays = narrays;
+    return own;
+}
 
 /**
  * Defines `int name(dp_pool *pool, const in_type *in, out_type *out, size_t n,
@@ -45,12 +67,17 @@
     static inline DP__UNUSED int name(dp_pool *dp_where, const in_type *dp_in, out_type *dp_out, \
                                       size_t dp_n, const dp_options *dp_how)                     \
     {                                                                                            \
+        static const dp_array dp_sent[] = {                                                      \
+            {offsetof(struct name##_dp_arrays, in), sizeof(in_type), 0},                         \
+            {offsetof(struct name##_dp_arrays, out), sizeof(out_type), 1}};                      \
+        dp_options dp_own =                                                                      \
+            dp__typed_options(dp_how, sizeof(struct name##_dp_arrays), dp_sent, 2);              \
         struct name##_dp_arrays dp_arrays;                                                       \
         dp_arrays.in = dp_in;                                                                    \
         dp_arrays.out = dp_out;                                                                  \
         if (dp_n > 0 && (!dp_in || !dp_out))                                                     \
             return DP_EINVAL;                                                                    \
-        return dp_pool_for(dp_where, name##_dp_range, &dp_arrays, 0, dp_n, dp_how);              \
+        return dp_pool_for(dp_where, name##_dp_range, &dp_arrays, 0, dp_n, &dp_own);             \
     }
 
 /**
@@ -64,24 +91,28 @@
  *     int code = relax_all(NULL, &grid, 1, grid.rows - 1, NULL);
  *
  * `type` may be const. What the function returns is not looked at; a loop whose items can fail is
- * made with dp_pool_for(). The call returns what that returns. The macro expands to
+ * made with dp_pool_for(). The call returns what that returns. Where workers are processes, what
+ * the function writes must be in shared memory, and so must the context, unless it is only read and
+ * dp_options::context_size is the size of it; else it is refused with #DP_ENOTSHARED. The macro
+ * expands to
  *
  *     static int name_dp_range(size_t begin, size_t end, void *context);   the inner loop
  *     static inline int name(pool, context, begin, end, options);          calls dp_pool_for()
  */
-#define DP_FOR_DEFINE(name, function, type)                                                 \
-    static DP__UNUSED int name##_dp_range(size_t dp_begin, size_t dp_end, void *dp_context) \
-    {                                                                                       \
-        type *dp_given = *(type **)dp_context;                                              \
-        for (size_t dp_i = dp_begin; dp_i < dp_end; dp_i++)                                 \
-            (void)function(dp_i, dp_given);                                                 \
-        return 0;                                                                           \
-    }                                                                                       \
-    static inline DP__UNUSED int name(dp_pool *dp_where, type *dp_given, size_t dp_begin,   \
-                                      size_t dp_end, const dp_options *dp_how)              \
-    {                                                                                       \
-        return dp_pool_for(dp_where, name##_dp_range, (void *)&dp_given, dp_begin, dp_end,  \
-                           dp_how);                                                         \
+#define DP_FOR_DEFINE(name, function, type)                                                  \
+    static DP__UNUSED int name##_dp_range(size_t dp_begin, size_t dp_end, void *dp_context)  \
+    {                                                                                        \
+        type *dp_given = (type *)dp_context;                                                 \
+        for (size_t dp_i = dp_begin; dp_i < dp_end; dp_i++)                                  \
+            (void)function(dp_i, dp_given);                                                  \
+        return 0;                                                                            \
+    }                                                                                        \
+    static inline DP__UNUSED int name(dp_pool *dp_where, type *dp_given, size_t dp_begin,    \
+                                      size_t dp_end, const dp_options *dp_how)               \
+    {                                                                                        \
+        /* By way of a number, as it may be const. */                                        \
+        return dp_pool_for(dp_where, name##_dp_range, (void *)(uintptr_t)dp_given, dp_begin, \
+                           dp_end, dp_how);                                                  \
     }
 
 /**
@@ -121,11 +152,13 @@
     static inline DP__UNUSED int name(dp_pool *dp_where, const in_type *dp_in, size_t dp_n,      \
                                       type *dp_result, const dp_options *dp_how)                 \
     {                                                                                            \
+        static const dp_array dp_sent = {0, sizeof(in_type), 0};                                 \
+        dp_options dp_own = dp__typed_options(dp_how, sizeof dp_in, &dp_sent, 1);                \
         const type dp_identity = identity;                                                       \
         if (dp_n > 0 && !dp_in)                                                                  \
             return DP_EINVAL;                                                                    \
         return dp_pool_reduce(dp_where, name##_dp_fold, (void *)&dp_in, 0, dp_n, name##_dp_join, \
-                              &dp_identity, dp_result, sizeof(type), dp_how);                    \
+                              &dp_identity, dp_result, sizeof(type), &dp_own);                   \
     }
 
 /**
@@ -201,6 +234,11 @@
     static inline DP__UNUSED int name(dp_pool *dp_where, const type *dp_in, type *dp_out,          \
                                       size_t dp_n, dp_scan_kind dp_kind, const dp_options *dp_how) \
     {                                                                                              \
+        static const dp_array dp_sent[] = {                                                        \
+            {offsetof(struct name##_dp_arrays, in), sizeof(type), 0},                              \
+            {offsetof(struct name##_dp_arrays, out), sizeof(type), 1}};                            \
+        dp_options dp_own =                                                                        \
+            dp__typed_options(dp_how, sizeof(struct name##_dp_arrays), dp_sent, 2);                \
         const type dp_identity = identity;                                                         \
         struct name##_dp_arrays dp_arrays;                                                         \
         dp_arrays.in = dp_in;                                                                      \
@@ -210,7 +248,7 @@
             (dp_kind != DP_SCAN_INCLUSIVE && dp_kind != DP_SCAN_EXCLUSIVE))                        \
             return DP_EINVAL;                                                                      \
         return dp_pool_scan_range(dp_where, name##_dp_fold, name##_dp_scan, &dp_arrays, 0, dp_n,   \
-                                  name##_dp_join, &dp_identity, sizeof(type), dp_how);             \
+                                  name##_dp_join, &dp_identity, sizeof(type), &dp_own);            \
     }
 
 #endif

@@ -35,6 +35,8 @@
  * dp_pool_options::inner_threads sets another number, in a pool of one worker too, and then also
  * for OpenBLAS and BLIS; those have only one number for the whole process, so it holds outside the
  * pool too, and stays when the pool has ended. -1 leaves all alone.
+ *  - In a process OMP_NUM_THREADS and the like are set as well, for libraries that are loaded
+ * later.
  *  - A library that is loaded after the pool was made is not told.
  *  - Neither is a library's own number on a thread from outside, which is its own in its tasks too;
  *    nor anything on the serial engine.

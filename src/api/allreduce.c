@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "verb.h"
+
 /*
  * A loop over the elements. A range is cut into tiles that fit into the first cache: the tile of
  * each buffer is added to the sums, in the order of the buffers, and then the sums go to all of
@@ -161,5 +163,13 @@ int dp_allreduce(dp_pool *pool, dp_op op, dp_type type, void *const *buffers, si
     if (code)
         return code;
     reduction r = {buffers, k, op, op == DP_OP_MEAN ? types[t].mean : types[t].sum};
-    return dp_pool_for(pool, reduce_range, &r, 0, n, NULL);
+    /* The buffers lie in this process, wherever the workers of the pool are. */
+    dp__call call;
+    dp__call_begin(&call, dp__call_for_range, NULL, n, (const void *)(uintptr_t)r.tile);
+    call.as.loop = reduce_range;
+    call.context = &r;
+    code = dp__call_options(&call, NULL);
+    if (code == 0)
+        code = dp__verb_begin(&pool, NULL, 0);
+    return code ? code : dp__run_call(pool, &call, NULL);
 }

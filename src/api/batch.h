@@ -39,7 +39,8 @@ struct dp__batch {
     _Atomic(uint32_t) skipped;
 
     dp_priority priority; /* Of the job. */
-    int is_apart;         /* A callback made it; see dp__context. */
+    uint8_t is_apart;     /* A callback made it; see dp__context. */
+    uint8_t is_whole;     /* With chunk == n: one call of range() for all items, by one thread. */
 
     /* The batch whose item made this synchronous call, and what the front notes of that item; see
        dp__context. Or NULL. */
@@ -104,23 +105,27 @@ void dp__job_sleep(dp__job *job, int64_t deadline);
 typedef struct dp__context {
     dp__batch *batch;
     const _Atomic(uint32_t) *halt; /* The engine's own stop flag, or NULL. */
-    const struct dp__item *item;   /* What the front notes of the item, or NULL; see care.h. */
+    struct dp__item *item;         /* What the front notes of the item, or NULL; see care.h. */
     int lane;
-    int is_apart; /* It is in a callback or hook: on this thread inside `batch`, and so must not
-                     wait for that, but its end is not theirs. */
+    uint8_t is_apart; /* It is in a callback or hook: on this thread inside `batch`, and so must not
+                         wait for that, but its end is not theirs. */
     dp__config *pushed; /* The top of what was pushed in this task, or on a thread outside. */
     dp__config *config; /* In force without that; NULL for that of the batch. */
 } dp__context;
 
 extern _Thread_local dp__context dp__here;
 
+/* The configuration in force without what the calling thread has pushed, or NULL. */
+static inline dp__config *dp__config_beneath(void)
+{
+    const dp__context *here = &dp__here;
+    return here->config || !here->batch ? here->config : here->batch->config;
+}
+
 /* The configuration in force on the calling thread, or NULL. */
 static inline dp__config *dp__config_here(void)
 {
-    const dp__context *here = &dp__here;
-    if (here->pushed)
-        return here->pushed;
-    return here->config || !here->batch ? here->config : here->batch->config;
+    return dp__here.pushed ? dp__here.pushed : dp__config_beneath();
 }
 
 /* Around a callback or hook of the user. */
@@ -133,7 +138,7 @@ static inline int dp__apart_begin(void)
 
 static inline void dp__apart_end(int before)
 {
-    dp__here.is_apart = before;
+    dp__here.is_apart = before != 0;
 }
 
 /* Whether the calling thread runs an item of the batch, or of a call inside one. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call.h"
 
+#include "journal.h"
 #include "limiter_internal.h"
 #include "platform/futex.h"
 
@@ -15,7 +16,7 @@ static int gave_up(dp__call *call, int task_code)
     dp__store_relaxed(&call->batch.skipped, 1);
     dp__care_note_left(call, 1);
     if (is_late)
-        dp__store_relaxed(&call->care->timed_out, 1);
+        dp__care_note_late(call->care);
     return 1;
 }
 
@@ -89,7 +90,7 @@ int dp__call_starmap_item(dp__call *call, size_t i)
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
-    int task_code = call->as.loop.f(call->first + begin, call->first + end, call->as.loop.context);
+    int task_code = call->as.loop(call->first + begin, call->first + end, call->context);
     if (task_code)
         dp__call_fail(call, begin, task_code);
 }
@@ -118,6 +119,20 @@ size_t dp__call_items(const dp__call *call, size_t begin, size_t end)
     return end - begin;
 }
 
+/* Whether the arrays can travel with the call: its function must be told indices, and find them
+   within the context. */
+static int can_take_arrays(const dp__call *call, const dp_options *options)
+{
+    const dp_array *array = options->arrays;
+    if (!array || call->item || call->range == dp__call_tiles_range)
+        return 0;
+    for (size_t a = 0; a < options->narrays; a++)
+        if (array[a].size == 0 || array[a].offset > options->context_size ||
+            options->context_size - array[a].offset < sizeof(void *))
+            return 0;
+    return 1;
+}
+
 /* What the options say, where they differ from none. */
 static int take_options(dp__call *call, const dp_options *options)
 {
@@ -132,8 +147,12 @@ static int take_options(dp__call *call, const dp_options *options)
         return DP_EINVAL;
     if (options->on_error == DP_ERRORS_COLLECT && !options->status)
         return DP_EINVAL;
+    if (options->narrays > 0 && !can_take_arrays(call, options))
+        return DP_EINVAL;
     if (options->status && call->batch.n > SIZE_MAX / sizeof *options->status)
         return DP_EOVERFLOW;
+    if (options->journal && dp__journal_check(options, call->item) != 0)
+        return DP_EINVAL;
     if (options->limiter && options->limiter->generation != dp__fork_generation())
         return DP_EFORKED;
     call->batch.chunk = options->chunk;
@@ -143,6 +162,9 @@ static int take_options(dp__call *call, const dp_options *options)
     call->wants_care = (uint8_t)wants_care;
     call->limiter = options->limiter;
     call->context = options->context;
+    call->context_size = options->context_size;
+    call->arrays = options->arrays;
+    call->narrays = options->narrays;
     return 0;
 }
 
@@ -173,6 +195,7 @@ void dp__call_fail(dp__call *call, size_t item, int task_code)
         call->error.code = DP_ETASK;
         call->error.task_code = task_code;
         call->error.item = call->first + item;
+        call->error.pid = call->error.signal = call->error.exit_status = 0;
     }
     dp__lock_release(&call->error_lock);
     if (call->care)
@@ -191,12 +214,14 @@ void dp__call_clear_status(dp__call *call)
 int dp__call_outcome(dp__call *call)
 {
     if (call->on_error == DP_ERRORS_COLLECT || call->error.code == 0) {
-        call->error = (dp_error){0, 0, DP_NO_ITEM, NULL};
+        call->error = (dp_error){.item = DP_NO_ITEM};
         if (dp__load_relaxed(&call->batch.skipped))
             call->error.code = call->care && dp__load_relaxed(&call->care->timed_out)
                                    ? DP_ETIMEDOUT
                                    : DP_ECANCELLED;
     }
     call->error.text = dp_strerror(call->error.code);
+    if (call->care && call->care->journal)
+        dp__journal_end(call);
     return call->error.code;
 }

@@ -16,13 +16,13 @@
 #include "platform/lock.h"
 
 struct dp__limited;
+struct dp__parcel;
 struct dp__scan;
 
 /* A reduce keeps its accumulators here; see reduce.c. */
 typedef struct dp__fold {
     dp_fold_fn fold;
     dp_combine_fn combine;
-    void *context;
     size_t begin; /* Index of item 0. */
     size_t items;
     size_t size;   /* Bytes of an accumulator. */
@@ -38,9 +38,8 @@ typedef struct dp__fold {
 
 /* A tiled loop; one over two dimensions has a single plane. */
 typedef struct dp__tiles {
-    dp_for_2d_fn f2; /* NULL in three dimensions. */
-    dp_for_3d_fn f3; /* NULL in two. */
-    void *context;
+    dp_for_2d_fn f2;     /* NULL in three dimensions. */
+    dp_for_3d_fn f3;     /* NULL in two. */
     dp_extent extent[3]; /* Planes, rows, columns; every tile at least 1. */
 } dp__tiles;
 
@@ -58,9 +57,22 @@ struct dp__call {
     dp__lock error_lock;
     uint8_t on_error;      /* A dp_error_policy. */
     uint8_t counts_itself; /* Its range tells of what has run, before it returns. */
+    uint8_t is_once;       /* What was begun must not be begun again: it writes where it reads. */
     uint8_t wants_care;    /* Whether the options ask for more than running the items. */
-    void *context;
-    size_t first;   /* Added to item numbers in errors: the beginning of a loop. */
+    /* Whether dp_future_cancel() has stopped it, perhaps after a failure had. Relaxed. */
+    _Atomic(uint32_t) is_cancelled;
+    void *context;       /* dp_options::context, or what the verb was given in its place. */
+    size_t context_size; /* As in dp_options; and the next two. */
+    const dp_array *arrays;
+    size_t narrays;
+    size_t first; /* Added to item numbers in errors: the beginning of a loop. */
+    /* Where workers are processes: what carries the items there, and dp_options::chunk. Else NULL.
+     */
+    struct dp__carrier *carrier;
+    size_t chunk;
+    /* Walks over what travels with the verb's own part of the call, and makes that of `sent` lead
+       there; see wire.h. NULL: the items run in this process wherever the workers are. */
+    void (*pack)(const dp__call *call, struct dp__parcel *parcel, dp__call *sent);
     dp_error error; /* The failure with the lowest item so far. */
     union {
         struct {
@@ -69,6 +81,9 @@ struct dp__call {
             size_t in_size;
             char *out;
             size_t out_size;
+            /* Bytes of the one argument and the one result of apply, whose sizes above are 0; 0
+               where nobody knows. */
+            size_t arg_bytes, result_bytes;
         } map;
         struct {
             dp_starmap_fn f;
@@ -77,19 +92,18 @@ struct dp__call {
             char *out;
             size_t out_size;
         } starmap;
-        struct {
-            dp_for_fn f;
-            void *context;
-        } loop;
+        dp_for_fn loop;
         const dp_delayed *calls;
         struct {
             dp_starmap_fn f;
             const void *const *in;
             void *out;
+            size_t out_size;
         } gather; /* See then.c. */
         /* The larger ones lie beside the call, so that the futures of the others are small. */
         const dp__tiles *tiles;
-        struct dp__scan *scan; /* See scan.c. */
+        struct dp__scan *scan; /* See scan.c, */
+        const void *step;      /* and there. */
         dp__fold *fold;
     } as;
 };
@@ -98,6 +112,7 @@ struct dp__call {
 void dp__call_map_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_starmap_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_for_range(dp__batch *batch, size_t begin, size_t end);
+void dp__call_tiles_range(dp__batch *batch, size_t begin, size_t end);
 void dp__call_each_range(dp__batch *batch, size_t begin, size_t end); /* By call->item. */
 
 /* As dp__batch_is_stopped(), between two items of a block: asks the clock only when a limit is

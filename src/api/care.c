@@ -5,10 +5,14 @@
 
 #include "call.h"
 #include "dp/random.h"
+#include "journal.h"
 #include "platform/clock.h"
 
 /* Reports come at most this often. */
 #define REPORT_NS INT64_C(100000000)
+
+/* A flag wakes nobody, so sleepers look at it this often. */
+#define LOOK_NS INT64_C(10000000)
 
 /* The nanoseconds of a limit; 0 stands for none. -1 if it is not a limit. */
 static int64_t limit_ns(double seconds)
@@ -23,16 +27,39 @@ int dp__care_wanted(const dp_options *options, int has_items)
     int of_items = options->run_timeout != 0 || options->retries > 0 || options->seed != 0;
     if (of_items && !has_items)
         return DP_EINVAL;
-    return of_items || options->deadline != 0 || options->progress != NULL;
+    return of_items || options->deadline != 0 || options->progress || options->stop ||
+           options->journal;
+}
+
+/* Set by a handler of signals, or by any thread; it carries no data. */
+static int is_told_to_stop(const dp__care *care)
+{
+    return care->stop && dp__load_relaxed(care->stop) != 0;
 }
 
 int dp__care_is_late(const dp__care *care)
 {
-    return care->deadline != INT64_MAX && dp__now_ns() >= care->deadline;
+    return is_told_to_stop(care) || (care->deadline != INT64_MAX && dp__now_ns() >= care->deadline);
+}
+
+void dp__care_note_late(dp__care *care)
+{
+    if (!is_told_to_stop(care))
+        dp__store_relaxed(&care->timed_out, 1);
+}
+
+int64_t dp__care_look(const dp__care *care, int64_t limit)
+{
+    int64_t look = care->stop ? dp__deadline(LOOK_NS) : INT64_MAX;
+    if (care->deadline < look)
+        look = care->deadline;
+    return look < limit ? look : limit;
 }
 
 int dp__item_is_over(const dp__item *item)
 {
+    if (is_told_to_stop(item->care))
+        return 1;
     if (item->limit == INT64_MAX && item->care->deadline == INT64_MAX)
         return 0;
     int64_t now = dp__now_ns();
@@ -97,29 +124,34 @@ int dp__care_is_over(dp__call *call)
     if (!call->care || !dp__care_is_late(call->care))
         return 0;
     if (!dp__load_relaxed(&call->batch.stop)) {
-        dp__store_relaxed(&call->care->timed_out, 1);
+        dp__care_note_late(call->care);
         dp__call_stop(call);
     }
     return 1;
 }
 
-/* 1 if the deadline has passed, or somebody else has stopped the call: the items are left. */
-static int is_too_late(dp__call *call, size_t items)
+int dp__care_must_leave(dp__call *call, size_t rest)
 {
     dp__care_is_over(call);
-    return dp__call_is_stopped(&call->batch, items);
+    return dp__call_is_stopped(&call->batch, rest);
+}
+
+void dp__care_watch(dp__item *item)
+{
+    int64_t left = item->limit - dp__now_ns();
+    uint64_t quiet = dp__ticks_before(left > 0 ? left : 0);
+    item->quiet = quiet < item->care->quiet ? quiet : item->care->quiet;
 }
 
 int dp__care_run(dp__care *care, dp__call *call, size_t i, size_t index)
 {
     dp__item item = dp__item_of(care, index);
-    const dp__item *outer = dp__here.item;
+    dp__item *outer = dp__here.item;
     int task_code = 0;
     dp__here.item = &item;
     for (unsigned attempt = 0;; attempt++) {
         if (care->run_timeout != INT64_MAX) {
-            uint64_t quiet = dp__ticks_before(care->run_timeout);
-            item.quiet = quiet < care->quiet ? quiet : care->quiet;
+            item.quiet = 0;
             item.limit = dp__deadline(care->run_timeout);
         }
         task_code = call->item(call, i);
@@ -137,7 +169,7 @@ int dp__care_run(dp__care *care, dp__call *call, size_t i, size_t index)
 static void item_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
-    for (size_t i = begin; i < end && !is_too_late(call, end - i); i++)
+    for (size_t i = begin; i < end && !dp__care_must_leave(call, end - i); i++)
         dp__call_note(call, i, dp__care_run(call->care, call, i, i));
     dp__care_count(call->care, end - begin);
 }
@@ -147,9 +179,9 @@ static void whole_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
     dp__item item = dp__item_of(call->care, begin);
-    const dp__item *outer = dp__here.item;
+    dp__item *outer = dp__here.item;
     size_t items = dp__call_items(call, begin, end);
-    if (!is_too_late(call, items)) {
+    if (!dp__care_must_leave(call, items)) {
         dp__here.item = &item;
         call->range(batch, begin, end);
         dp__here.item = outer;
@@ -174,7 +206,8 @@ void dp__care_start(dp__care *care, const dp_options *options, size_t total)
     int64_t limit = limit_ns(options->deadline);
     care->started = dp__now_ns();
     care->deadline = limit == INT64_MAX ? limit : dp__deadline(limit);
-    care->quiet = dp__ticks_before(limit);
+    care->stop = options->stop;
+    care->quiet = options->stop ? 0 : dp__ticks_before(limit);
     care->run_timeout = limit_ns(options->run_timeout);
     care->retries = options->retries;
     care->seed = options->seed;
@@ -183,14 +216,18 @@ void dp__care_start(dp__care *care, const dp_options *options, size_t total)
     dp__store_relaxed(&care->total, total);
 }
 
-void dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
+int dp__care_begin(dp__care *care, dp__call *call, const dp_options *options)
 {
     dp__care_start(care, options, call->items);
     call->care = care;
     /* A deadline is looked at before every item, so that it holds whatever the engine hands out. */
     int by_item = call->item && (options->deadline != 0 || options->run_timeout != 0 ||
-                                 options->retries > 0 || options->seed != 0);
+                                 options->retries > 0 || options->seed != 0 || options->stop);
     call->batch.range = by_item ? item_range : whole_range;
+    if (!options->journal)
+        return 0;
+    call->batch.range = dp__journal_range;
+    return dp__journal_begin(call, options);
 }
 
 void dp__care_end(dp__care *care)
@@ -199,4 +236,10 @@ void dp__care_end(dp__care *care)
         return;
     report(care, dp__now_ns(), 1);
     care->progress = NULL;
+}
+
+void dp__care_free(dp__care *care)
+{
+    if (care)
+        dp__journal_free(care->journal);
 }

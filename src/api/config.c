@@ -89,20 +89,30 @@ int dp__config_check(dp_engine engine, int workers, dp_pin pin, int inner_thread
     return DP_EINVAL;
 }
 
-/* The engine of a pool whose maker left it open. What cannot be had gives way to threads: the
-   choice was not that of the code that must live with it. */
+/* Why a pool whose maker left the engine open is not made of processes; NULL if it can be. What was
+   not written for them shares memory with its tasks, without having to say so. */
+static const char *reason_against_processes(const dp_pool_options *options)
+{
+    if (dp__engine_processes.is_worker(NULL))
+        return "this process is a worker of a pool already";
+    if (options->require == DP_REQUIRE_SHARED_MEMORY)
+        return "the program requires memory that tasks share with it";
+    if (options->prefer != DP_PREFER_PROCESSES)
+        return "the program does not say that its tasks can do without its memory";
+    return NULL;
+}
+
+/* The engine of such a pool. What cannot be had gives way to threads: the choice was not that of
+   the code that must live with it. */
 static dp_engine choose_engine(const dp_pool_options *options, dp_engine from_outside)
 {
     dp_engine engine = from_outside;
     if (engine == DP_ENGINE_AUTO)
         engine = options->prefer == DP_PREFER_PROCESSES ? DP_ENGINE_PROCESSES : DP_ENGINE_THREADS;
-    if (engine != DP_ENGINE_PROCESSES)
-        return engine;
-    dp__message(1, "threads instead of processes: %s",
-                options->require == DP_REQUIRE_SHARED_MEMORY
-                    ? "the program requires memory that tasks share with it"
-                    : "there is no engine with processes yet");
-    return DP_ENGINE_THREADS;
+    const char *reason = engine == DP_ENGINE_PROCESSES ? reason_against_processes(options) : NULL;
+    if (reason)
+        dp__message(1, "threads instead of processes: %s", reason);
+    return reason ? DP_ENGINE_THREADS : engine;
 }
 
 int dp__config_choose(dp_pool_options *options, const dp__config *config)
@@ -112,8 +122,8 @@ int dp__config_choose(dp_pool_options *options, const dp__config *config)
     if ((unsigned)options->prefer > DP_PREFER_PROCESSES ||
         (unsigned)options->require > DP_REQUIRE_SHARED_MEMORY)
         return DP_EINVAL;
-    if (options->engine == DP_ENGINE_PROCESSES)
-        return options->require == DP_REQUIRE_SHARED_MEMORY ? DP_EINVAL : DP_ENOTSUP;
+    if (options->engine == DP_ENGINE_PROCESSES && options->require == DP_REQUIRE_SHARED_MEMORY)
+        return DP_EINVAL;
     if (options->workers == 0)
         options->workers = from->workers;
     if (options->inner_threads == 0)

@@ -86,6 +86,13 @@ typedef struct dp__engine {
        more. */
     void (*release)(void *state);
 
+    /* Whether the calling process is a worker of this engine, or with NULL of any. NULL: workers
+       are no processes. */
+    int (*is_worker)(void *state);
+
+    /* What takes items to other processes. NULL: they run in this one. */
+    struct dp__carrier *(*carrier)(void *state);
+
     unsigned (*workers)(void *state);
     unsigned (*lanes)(void *state);
 
@@ -107,6 +114,7 @@ typedef struct dp__engine {
 
 extern const dp__engine dp__engine_threads;
 extern const dp__engine dp__engine_serial;
+extern const dp__engine dp__engine_processes;
 
 /* The engine behind all executors that users register, and whether this number is one of them. */
 extern const dp__engine dp__engine_executor;

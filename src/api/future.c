@@ -4,9 +4,11 @@
 
 #include "config.h"
 #include "future_internal.h"
+#include "journal.h"
 #include "limiter_internal.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
+#include "remote.h"
 #include "unobserved.h"
 
 /*
@@ -50,6 +52,7 @@ void dp__future_discard(dp_future *future)
         return;
     dp__config_release(future->call.batch.config);
     dp__limited_free(future->call.limited);
+    dp__care_free(future->call.care);
     free(future->call.care);
     free(future);
 }
@@ -110,16 +113,22 @@ int dp__future_begin_care(dp_future *future, const dp_options *options)
         dp__care *care = malloc(sizeof *care);
         if (!care)
             return DP_ENOMEM;
-        dp__care_begin(care, call, options);
+        int code = dp__care_begin(care, call, options);
+        if (code)
+            return code;
     }
+    dp__remote_bind(call, future->engine, future->engine_state);
     return 0;
 }
 
 int dp__future_submit(dp_future *future, dp_pool *pool, const dp_options *options, dp_future **out)
 {
     dp__call *call = &future->call;
-    int code = dp__future_begin_care(future, options);
-    dp__call_clear_status(call);
+    int code = dp__remote_check(call, pool->engine);
+    if (code == 0) {
+        dp__call_clear_status(call);
+        code = dp__future_begin_care(future, options);
+    }
     if (code == 0)
         code = call->limiter ? dp__limited_submit(future, pool)
                              : future->engine->submit(future->engine_state, &future->job);
@@ -217,6 +226,9 @@ static void finish_unbegun(dp_future *future, dp_future_state state)
 {
     dp__call *call = &future->call;
     dp__care_end(call->care);
+    /* Whoever waits may make the same call again. */
+    if (call->care && call->care->journal)
+        dp__journal_end(call);
     /* Before the callbacks, as one may wait for the end of the pool whose place it keeps. */
     if (call->limited)
         dp__limited_leave(future);
@@ -234,9 +246,9 @@ static int end_pending(dp_future *future, int is_late)
         return 0;
     dp__store_relaxed(&call->batch.skipped, 1);
     if (is_late)
-        dp__store_relaxed(&call->care->timed_out, 1);
-    dp__call_outcome(call);
-    finish_unbegun(future, is_late ? DP_FUTURE_FAILED : DP_FUTURE_CANCELLED);
+        dp__care_note_late(call->care);
+    int code = dp__call_outcome(call);
+    finish_unbegun(future, code == DP_ETIMEDOUT ? DP_FUTURE_FAILED : DP_FUTURE_CANCELLED);
     return 1;
 }
 
@@ -244,7 +256,8 @@ void dp__job_refuse(dp__job *job, int code)
 {
     dp_future *future = future_of(job);
     if (leave_pending(future)) {
-        future->call.error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
+        future->call.error =
+            (dp_error){.code = code, .item = DP_NO_ITEM, .text = dp_strerror(code)};
         finish_unbegun(future, DP_FUTURE_FAILED);
     }
     dp_future_release(future);
@@ -372,8 +385,8 @@ int dp_future_wait(dp_future *future, double seconds)
         int64_t limit = deadline == INT64_MAX && dp__job_is_pending(&future->job)
                             ? dp__deadline(nap)
                             : deadline;
-        if (care && care->deadline < limit && dp__job_is_pending(&future->job))
-            limit = care->deadline;
+        if (care && dp__job_is_pending(&future->job))
+            limit = dp__care_look(care, limit);
         /* Inside a task of some other pool the place is lent while we sleep. */
         dp_blocking_begin();
         code = sleep_until_finished(future, limit);
@@ -433,6 +446,7 @@ int dp_future_cancel(dp_future *future)
     if (dp__future_state(future) == DP_FUTURE_CANCELLED || cancel_pending(future)) {
         code = 0;
     } else {
+        dp__store_relaxed(&future->call.is_cancelled, 1);
         dp__call_stop(&future->call);
         dp_future_state state = dp__future_state(future);
         if (state == DP_FUTURE_DONE || state == DP_FUTURE_FAILED)

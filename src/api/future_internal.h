@@ -94,7 +94,8 @@ void dp__future_discard(dp_future *future);
    or 0 if somebody else still has a reference. */
 int dp__future_renew(dp_future *future, const dp__call *call);
 
-/* Puts the call inside the future under the care that the options ask for. 0 or DP_ENOMEM. */
+/* Puts the call inside the future under the care that the options ask for. 0, DP_ENOMEM, or
+   a code of its journal. */
 int dp__future_begin_care(dp_future *future, const dp_options *options);
 
 /* Submits the call inside the future to its pool, with what the options ask for. On failure the

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "config.h"
+#include "fork_guard.h"
 #include "iter_internal.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
@@ -68,7 +69,7 @@ static int64_t look_again(const dp_iter *it, int64_t deadline, int64_t *nap)
         limit = dp__deadline(*nap);
         *nap = *nap * 2 > NAP_LAST ? NAP_LAST : *nap * 2;
     }
-    return it->care && it->care->deadline < limit ? it->care->deadline : limit;
+    return it->care ? dp__care_look(it->care, limit) : limit;
 }
 
 /* Sleeps until more chunks are done than `finished`, or the right one is; may return early. */
@@ -124,7 +125,8 @@ static int wait_for_chunk(dp_iter *it, int64_t deadline)
 
 static dp_error new_error(int code, int task_code, size_t item)
 {
-    return (dp_error){code, task_code, item, dp_strerror(code)};
+    return (dp_error){
+        .code = code, .task_code = task_code, .item = item, .text = dp_strerror(code)};
 }
 
 /* The end of the iteration. */
@@ -307,11 +309,14 @@ int dp_iter_destroy(dp_iter *it)
 {
     if (!it)
         return 0;
-    /* In a forked child as well: one that forked inside a call returns into it. */
+    int is_ours = it->generation == dp__fork_generation();
+    /* The child may be in an item of this one, or in a call from its source. */
+    if (!is_ours && dp__fork_was_inside())
+        return 0;
     int code = enter(it);
     if (code)
         return code;
-    if (it->generation == dp__fork_generation() && (code = stop(it))) {
+    if (is_ours && (code = stop(it))) {
         leave(it);
         return code;
     }

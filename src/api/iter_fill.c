@@ -2,6 +2,7 @@
 #include "iter_internal.h"
 #include "limiter_internal.h"
 #include "platform/clock.h"
+#include "remote.h"
 #include "verb.h"
 
 /* Lazy maps: from the source to the engine, and how many items make a chunk. */
@@ -175,6 +176,7 @@ static int prepare(dp_iter *it, dp__chunk *c)
     }
     if (!c->future && !(c->future = dp__future_create(it->pool, &call, 0)))
         return DP_ENOMEM;
+    dp__remote_bind(&c->future->call, it->pool->engine, it->pool->state);
     dp__store_relaxed(&c->future->asked, 1); /* The iterator tells of failures itself. */
     c->callback = (dp__callback){dp__iter_done, c, NULL, &c->future->callbacks, DP__CALLBACK_KEPT};
     c->future->callbacks = &c->callback;

@@ -86,6 +86,7 @@ struct dp_iter {
     dp_map_fn f;
     dp_source source;
     void *context;
+    size_t context_size;
     dp__config *config; /* A reference to what was in force when it was made, or NULL. */
     dp_error_policy on_error;
     dp_priority priority;

@@ -120,7 +120,7 @@ static int check(dp_map_fn f, const dp_source *source, size_t out_size, const dp
     if ((unsigned)options->on_error > DP_ERRORS_COLLECT || options->status ||
         options->priority < DP_PRIORITY_LOW || options->priority > DP_PRIORITY_HIGH)
         return DP_EINVAL;
-    if (dp__care_wanted(options, 1) < 0)
+    if (options->journal || options->narrays > 0 || dp__care_wanted(options, 1) < 0)
         return DP_EINVAL;
     if (options->limiter && options->limiter->generation != dp__fork_generation())
         return DP_EFORKED;
@@ -157,6 +157,7 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
     made->f = f;
     made->source = *source;
     made->context = options->context;
+    made->context_size = options->context_size;
     made->config = dp__config_retain(dp__config_here());
     made->on_error = options->on_error;
     made->priority = options->priority;

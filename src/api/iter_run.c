@@ -2,6 +2,8 @@
 #include "iter_internal.h"
 #include "platform/clock.h"
 #include "platform/futex.h"
+#include "remote.h"
+#include "verb.h"
 
 /* Lazy maps: how a chunk is run. */
 
@@ -59,7 +61,7 @@ int dp__iter_is_over(dp_iter *it)
 {
     if (!it->care || !dp__care_is_late(it->care))
         return 0;
-    dp__store_relaxed(&it->care->timed_out, 1);
+    dp__care_note_late(it->care);
     return 1;
 }
 
@@ -68,6 +70,27 @@ int dp__iter_run_item(dp__call *call, size_t i)
     const dp__chunk *c = call->context;
     (void)i;
     return c->iter->f(c->at->out, c->at->in, c->iter->context);
+}
+
+/* Runs the item, which is `index` to the user. */
+static int run_item(dp__chunk *c, dp__call *call, size_t index)
+{
+    dp_iter *it = c->iter;
+    if (!call->carrier)
+        return it->care ? dp__care_run(it->care, call, c->ran, index)
+                        : dp__iter_run_item(call, c->ran);
+    dp__call one;
+    dp__call_begin(&one, dp__call_map_range, dp__call_map_item, 1, NULL);
+    memset(&one.as.map, 0, sizeof one.as.map);
+    one.pack = dp__pack_map;
+    one.context = it->context;
+    one.context_size = it->context_size;
+    one.as.map.f = it->f;
+    one.as.map.in = c->at->in;
+    one.as.map.arg_bytes = it->own_in ? it->own_in : it->in_stride;
+    one.as.map.out = c->at->out;
+    one.as.map.result_bytes = it->out_size;
+    return dp__remote_one(&one, call, it->care, index);
 }
 
 static void note_failure(dp_iter *it, size_t item)
@@ -87,8 +110,7 @@ static int run_until(dp__chunk *c, dp__call *call, size_t count)
         if (dp__iter_is_over(it) || dp_cancelled() || item >= dp__load_relaxed(&it->limit))
             return 0;
         c->at = c->ran > 0 ? c->at->next : c->slots;
-        int code =
-            it->care ? dp__care_run(it->care, call, c->ran, item) : dp__iter_run_item(call, c->ran);
+        int code = run_item(c, call, item);
         /* It gave up because it was asked to: that is no failure of its own. */
         if (code == DP_ECANCELLED && (dp__iter_is_over(it) || dp_cancelled()))
             return 0;

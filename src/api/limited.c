@@ -65,8 +65,8 @@ static int sleep_in_line(dp__limited *limited, dp__waiter *waiter)
         int64_t now = dp__now_ns(), limit = now + nap;
         if (dp__load_relaxed(&waiter->state) == DP__WAITER_GRANTED || is_over(limited))
             break;
-        if (care && care->deadline < limit)
-            limit = care->deadline;
+        if (care)
+            limit = dp__care_look(care, limit);
         dp_blocking_begin();
         dp__futex_wait(&limited->event, seen, limit);
         dp_blocking_end();

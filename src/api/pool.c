@@ -18,6 +18,7 @@
 static const dp__engine *const engines[] = {
     [DP_ENGINE_THREADS] = &dp__engine_threads,
     [DP_ENGINE_SERIAL] = &dp__engine_serial,
+    [DP_ENGINE_PROCESSES] = &dp__engine_processes,
 };
 
 enum { ENGINES = sizeof engines / sizeof engines[0] };
@@ -84,6 +85,14 @@ static int start(dp_pool **pool, const dp_pool_options *options, unsigned share)
     return code;
 }
 
+static int check_process(const dp_pool_process_options *options)
+{
+    return dp__seconds_to_ns(options->cpu_limit) < 0 ||
+                   dp__seconds_to_ns(options->recycle_seconds) < 0
+               ? DP_EINVAL
+               : 0;
+}
+
 static int create(dp_pool **pool, const dp_pool_options *asked, const dp__config *config,
                   unsigned share)
 {
@@ -92,12 +101,15 @@ static int create(dp_pool **pool, const dp_pool_options *asked, const dp__config
     if (code == 0 && asked->spares > DP_MAX_WORKERS)
         code = DP_EINVAL;
     if (code == 0)
+        code = check_process(&asked->process);
+    if (code == 0)
         code = dp__config_choose(&options, config);
     if (code == 0)
         code = dp__fork_guard();
     if (code == 0)
         code = start(pool, &options, share);
-    if (code == DP_ENOTSUP && options.pin != asked->pin && options.engine == DP_ENGINE_THREADS) {
+    if (code == DP_ENOTSUP && options.pin != asked->pin &&
+        (options.engine == DP_ENGINE_THREADS || options.engine == DP_ENGINE_PROCESSES)) {
         dp__message(
             1, "the pinning chosen from outside is ignored: this system does not show its CPUs");
         options.pin = asked->pin;
@@ -120,7 +132,10 @@ int dp_pool_create(dp_pool **pool, const dp_pool_options *options)
 static int create_default(dp_pool **pool)
 {
     static const dp_pool_options defaults;
-    return create(pool, &defaults, NULL, 0);
+    /* But in a worker that is a process all of it has the worker's share. */
+    unsigned all = dp__engine_processes.is_worker(NULL) ? (unsigned)dp_cpu_count(0) : 0;
+    unsigned share = dp__engine_processes.share(all);
+    return create(pool, &defaults, NULL, share < all ? share : 0);
 }
 
 /* One at a time. A fork does not wait for the lock: a hook that is told of the new pool may fork.
@@ -161,10 +176,22 @@ static int resolve_named(dp_pool *pool, dp_pool **resolved)
     return pool->generation == dp__fork_generation() ? 0 : DP_EFORKED;
 }
 
+/* Whether the calling process is a worker of the pool, so that all it does is in a task or hook. */
+static int is_worker_of(const dp_pool *pool)
+{
+    return pool->engine->is_worker && pool->engine->is_worker(pool->state);
+}
+
 int dp__pool_resolve(dp_pool *pool, dp_pool **resolved)
 {
     const dp__config *config = pool ? NULL : dp__config_here();
-    return resolve_named(config ? config->values.pool : pool, resolved);
+    if (config)
+        pool = config->values.pool;
+    /* The workers of a pool are beyond the reach of one of them, which does by itself what it is
+       asked to have done there. */
+    if (pool && is_worker_of(pool))
+        pool = NULL;
+    return resolve_named(pool, resolved);
 }
 
 void dp__pool_retain(dp_pool *pool)
@@ -201,6 +228,12 @@ static int is_inside(const dp_pool *pool)
     return pool->engine->inside(pool->state);
 }
 
+/* A worker process is a forked child, but one whose end the pool would wait for. */
+static int from_worker(const dp_pool *pool, int code)
+{
+    return code == DP_EFORKED && is_worker_of(pool) ? DP_EDEADLOCK : code;
+}
+
 int dp_pool_close(dp_pool *pool)
 {
     int code = resolve_named(pool, &pool);
@@ -218,7 +251,7 @@ int dp_pool_join(dp_pool *pool, double seconds)
     if (ns < 0)
         return DP_EINVAL;
     if (code)
-        return code;
+        return from_worker(pool, code);
     /* First: a worker may end, and call from its worker_fini, a moment before `closed` is set. */
     if (is_inside(pool))
         return DP_EDEADLOCK;
@@ -251,7 +284,7 @@ int dp_pool_terminate(dp_pool *pool)
 {
     int code = resolve_named(pool, &pool);
     if (code)
-        return code;
+        return from_worker(pool, code);
     if (is_inside(pool))
         return DP_EDEADLOCK;
     dp_pool_close(pool);
@@ -290,7 +323,7 @@ int dp_pool_destroy(dp_pool *pool)
     int is_ours = pool->generation == dp__fork_generation();
     /* A child of a task ends in there, and what its thread knows of that lies in the engine. */
     if (is_inside(pool))
-        return is_ours ? DP_EDEADLOCK : 0;
+        return is_ours || is_worker_of(pool) ? DP_EDEADLOCK : 0;
     if (is_ours) {
         dp_pool_close(pool);
         pool->engine->stop(pool->state, DP__STOP_DRAIN, INT64_MAX);

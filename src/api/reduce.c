@@ -48,7 +48,7 @@ static void fold_items(dp__call *call, size_t slot, size_t begin, size_t end)
 {
     dp__fold *fold = call->as.fold;
     int task_code =
-        fold->fold(accumulator(fold, slot), fold->begin + begin, fold->begin + end, fold->context);
+        fold->fold(accumulator(fold, slot), fold->begin + begin, fold->begin + end, call->context);
     if (task_code)
         dp__call_fail(call, begin, task_code);
 }
@@ -93,11 +93,11 @@ void dp__fold_finish(dp__call *call)
     if (fold->deterministic) {
         for (size_t step = 1; step < fold->slots; step *= 2)
             for (size_t i = 0; i + step < fold->slots; i += 2 * step)
-                fold->combine(accumulator(fold, i), accumulator(fold, i + step), fold->context);
+                fold->combine(accumulator(fold, i), accumulator(fold, i + step), call->context);
     } else {
         for (size_t slot = 1; slot <= fold->slots; slot++)
             if (fold->used[slot])
-                fold->combine(sum, accumulator(fold, slot), fold->context);
+                fold->combine(sum, accumulator(fold, slot), call->context);
     }
     memcpy(fold->result, sum, fold->size);
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "remote.h"
 #include "verb.h"
 
 /* Several different calls: a map over an array of functions. */
@@ -13,6 +14,7 @@ static int make_run(dp__call *call, const dp_delayed *calls, size_t n, const dp_
     for (size_t i = 0; i < n; i++)
         if (!calls[i].f)
             return DP_EINVAL;
+    call->pack = dp__pack_delayed;
     call->as.calls = calls;
     int code = dp__call_options(call, options);
     /* What one call costs says nothing about the next, so they go out one by one, and nobody waits

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "dp/scan.h"
+#include "remote.h"
 #include "verb.h"
 
 /*
@@ -84,11 +85,82 @@ static size_t block_begin(const dp__scan *scan, size_t block)
     return scan->begin + block * each + (block < more ? block : more);
 }
 
+/* ---- In another process ---- */
+
+/* One call of fold or scan as a call by itself. */
+typedef struct step {
+    dp__call call; /* Must be first. */
+    const dp__scan *scan;
+    dp_fold_fn f;
+    void *accumulated;
+    size_t begin, end;
+    void *context;
+    elements elements; /* For arrays: the context. */
+} step;
+
+static int run_step(dp__call *call, size_t i)
+{
+    const step *s = call->as.step;
+    (void)i;
+    return s->f(s->accumulated, s->begin, s->end, s->context);
+}
+
+static void pack_step(const dp__call *call, dp__parcel *parcel, dp__call *sent)
+{
+    const step *s = call->as.step;
+    const dp__scan *scan = s->scan;
+    step *copy = dp__parcel_place(parcel, sizeof *copy);
+    int has_run = parcel->ran > parcel->begin;
+    /* As if the parcel were of these items. */
+    dp__parcel items = *parcel;
+    items.begin = items.from = s->begin;
+    items.end = s->end;
+    items.ran = has_run ? s->end : s->begin;
+    void *accumulated = dp__parcel_block(&items, s->accumulated, scan->size + scan->spare,
+                                         has_run ? DP__PARCEL_IN | DP__PARCEL_OUT : DP__PARCEL_IN);
+    elements e = scan->elements;
+    void *context = s->context;
+    if (e.size > 0) {
+        e.context = dp__parcel_block(&items, e.context, scan->call->context_size, DP__PARCEL_IN);
+        e.in = dp__parcel_items(&items, e.in, e.size, e.size, DP__PARCEL_IN);
+        if (s->f == scan->scan)
+            e.out = dp__parcel_items(&items, e.out, e.size, e.size, DP__PARCEL_OUT);
+    } else {
+        context = dp__pack_context(scan->call, &items, context, s->f == scan->scan);
+    }
+    parcel->used = items.used;
+    if (parcel->step == DP__PARCEL_PACK) {
+        *copy = *s;
+        copy->accumulated = accumulated;
+        copy->elements = e;
+        copy->context = e.size > 0 ? &copy->elements : context;
+    }
+    sent->as.step = copy;
+}
+
+static int call_elsewhere(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t begin,
+                          size_t end)
+{
+    step s;
+    dp__call_begin(&s.call, dp__call_each_range, run_step, 1, NULL);
+    s.call.pack = pack_step;
+    s.call.is_once = f == scan->scan; /* Which may write where it reads. */
+    s.call.as.step = &s;
+    s.scan = scan;
+    s.f = f;
+    s.accumulated = accumulated;
+    s.begin = begin;
+    s.end = end;
+    s.context = scan->context;
+    return dp__remote_one(&s.call, scan->call, scan->call->care, 0);
+}
+
 /* Calls fold or scan on a block. 0 if it failed. */
 static int call_on(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t block)
 {
-    size_t begin = block_begin(scan, block);
-    int task_code = f(accumulated, begin, block_begin(scan, block + 1), scan->context);
+    size_t begin = block_begin(scan, block), end = block_begin(scan, block + 1);
+    int task_code = scan->call->carrier ? call_elsewhere(scan, f, accumulated, begin, end)
+                                        : f(accumulated, begin, end, scan->context);
     if (task_code)
         dp__call_fail(scan->call, begin - scan->begin, task_code);
     return task_code == 0;
@@ -325,6 +397,9 @@ static int make_call(dp__call *call, dp__scan *scan, const dp_options *options)
         scan->deterministic = options->deterministic;
     }
     int code = dp__call_options(call, options);
+    if (scan->elements.size > 0 && call->narrays > 0)
+        code = DP_EINVAL;
+    call->context = scan->elements.size > 0 ? NULL : scan->context;
     call->first = scan->begin;
     call->items = scan->items;
     call->counts_itself = 1;
@@ -337,9 +412,24 @@ static size_t memory_needed(const dp__scan *scan)
     return LINE + (scan->blocks + 2) * scan->stride;
 }
 
+/* Where each pass over a block is a message to another process there are fewer of them: some for
+   each worker, but no more than a mebibyte of an array in one. What is deterministic is cut in the
+   same way everywhere. */
+static void cut_for_messages(dp_pool *pool, dp__scan *scan)
+{
+    enum { FOR_EACH = 4, LARGE = 1 << 20 };
+    if (!pool->engine->carrier || scan->deterministic)
+        return;
+    size_t blocks = (size_t)pool->engine->lanes(pool->state) * FOR_EACH;
+    size_t large = scan->items * scan->elements.size / LARGE;
+    blocks = blocks < large ? large : blocks;
+    scan->blocks = scan->blocks < blocks ? scan->blocks : blocks;
+}
+
 /* Ties the three together where they will stay. */
 static void settle(dp_pool *pool, dp__call *call, dp__scan *scan, void *memory)
 {
+    cut_for_messages(pool, scan);
     scan->pool = pool;
     scan->call = call;
     call->as.scan = scan;

@@ -16,8 +16,8 @@ static int64_t next_look(int64_t end)
     const dp__item *item = here->is_apart ? NULL : here->item;
     if (item && item->limit < look)
         look = item->limit;
-    if (item && item->care->deadline < look)
-        look = item->care->deadline;
+    if (item)
+        look = dp__care_look(item->care, look);
     return look < end ? look : end;
 }
 

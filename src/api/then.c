@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "limiter_internal.h"
+#include "remote.h"
 #include "verb.h"
 
 /*
@@ -249,7 +250,8 @@ int dp__then_advance(dp_future *future, int64_t deadline)
 
 /* ---- The user's side ---- */
 
-static int check(dp_future *const *futures, size_t n, dp_pool **pool, size_t result_size)
+static int check(dp_future *const *futures, size_t n, dp_pool **pool, const void *result,
+                 size_t result_size)
 {
     if (n > 0 && !futures)
         return DP_EINVAL;
@@ -264,6 +266,8 @@ static int check(dp_future *const *futures, size_t n, dp_pool **pool, size_t res
     for (size_t i = 0; i < n; i++)
         if (!dp__job_finished(&futures[i]->job) && futures[i]->generation != dp__fork_generation())
             return DP_EFORKED;
+    if ((*pool)->engine->carrier && result_size == 0 && dp__remote_is_private(result))
+        return DP_ENOTSHARED;
     return dp__load_relaxed(&(*pool)->closed) ? DP_ECLOSED : 0;
 }
 
@@ -287,7 +291,7 @@ static dp_future *make(dp_pool *pool, const dp__call *call, const dp_options *op
     then->parents = (dp__parent *)(void *)(made->payload + parents_at);
     then->count = n;
     then->state = DP_FUTURE_DONE;
-    then->error = (dp_error){0, 0, DP_NO_ITEM, dp_strerror(0)};
+    then->error = (dp_error){.item = DP_NO_ITEM, .text = dp_strerror(0)};
     for (size_t i = 0; i < n; i++) {
         then->parents[i].future = dp_future_retain(parents[i]);
         then->parents[i].callback = (dp__callback){NULL, made, NULL, NULL, DP__CALLBACK_THEN};
@@ -340,12 +344,15 @@ int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, 
     dp__call_begin(&call, dp__call_map_range, dp__call_map_item, 1, (const void *)(uintptr_t)f);
     memset(&call.as.map, 0, sizeof call.as.map);
     call.as.map.f = f;
-    int code = f ? check(&future, 1, &pool, result_size) : DP_EINVAL;
+    call.pack = dp__pack_map;
+    int code = f ? check(&future, 1, &pool, result, result_size) : DP_EINVAL;
     if (code == 0)
         code = dp__call_options(&call, options);
     if (code)
         return code;
     call.as.map.in = future->result;
+    call.as.map.arg_bytes = future->result ? future->result_size : 0;
+    call.as.map.result_bytes = result_size;
     dp_future *made = make(pool, &call, options, &future, 1, result ? 0 : result_size);
     if (!made)
         return DP_ENOMEM;
@@ -361,6 +368,26 @@ static int gather_item(dp__call *call, size_t i)
     return call->as.gather.f(call->as.gather.out, call->as.gather.in, call->context);
 }
 
+/* What the others have given travels, pointer by pointer. */
+static void pack_gather(const dp__call *call, dp__parcel *parcel, dp__call *sent)
+{
+    const dp_future *self =
+        (const dp_future *)(const void *)((const char *)call - offsetof(dp_future, call));
+    size_t count = self->then->count;
+    const void **in = dp__parcel_place(parcel, count * sizeof *in);
+    for (size_t i = 0; i < count; i++) {
+        const void *result =
+            dp__parcel_block(parcel, call->as.gather.in[i],
+                             self->then->parents[i].future->result_size, DP__PARCEL_IN);
+        if (parcel->step == DP__PARCEL_PACK)
+            in[i] = result;
+    }
+    int has_run = parcel->ran > parcel->begin;
+    sent->as.gather.in = in;
+    sent->as.gather.out = dp__parcel_block(parcel, call->as.gather.out, call->as.gather.out_size,
+                                           has_run ? DP__PARCEL_OUT : 0);
+}
+
 int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_starmap_fn f,
                        void *result, size_t result_size, const dp_options *options,
                        dp_future **next)
@@ -370,11 +397,13 @@ int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_st
         return DP_EINVAL;
     *next = NULL;
     dp__call_begin(&call, dp__call_each_range, gather_item, f ? 1 : 0, (const void *)(uintptr_t)f);
-    int code = !f && result_size > 0 ? DP_EINVAL : check(futures, n, &pool, result_size);
+    int code = !f && result_size > 0 ? DP_EINVAL
+                                     : check(futures, n, &pool, f ? result : NULL, result_size);
     if (code == 0)
         code = dp__call_options(&call, options);
     if (code)
         return code;
+    call.pack = f ? pack_gather : NULL;
     size_t inputs = f ? aligned(n * sizeof(void *)) : 0;
     dp_future *made = make(pool, &call, options, futures, n, inputs + (result ? 0 : result_size));
     if (!made)
@@ -383,6 +412,7 @@ int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_st
     for (size_t i = 0; f && i < n; i++)
         in[i] = futures[i]->result;
     made->call.as.gather.f = f;
+    made->call.as.gather.out_size = result_size;
     made->call.as.gather.in = in;
     made->call.as.gather.out = result_at(made, result, inputs, result_size);
     *next = made;

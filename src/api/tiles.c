@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "remote.h"
 #include "verb.h"
 
 /*
@@ -40,9 +41,9 @@ static void run_tile(dp__call *call, const size_t number[DIMENSIONS])
     for (int d = 0; d < DIMENSIONS; d++)
         cut(&extent[d], number[d], &begin[d], &end[d]);
     int task_code =
-        tiles->f2 ? tiles->f2(begin[ROWS], end[ROWS], begin[COLUMNS], end[COLUMNS], tiles->context)
+        tiles->f2 ? tiles->f2(begin[ROWS], end[ROWS], begin[COLUMNS], end[COLUMNS], call->context)
                   : tiles->f3(begin[PLANES], end[PLANES], begin[ROWS], end[ROWS], begin[COLUMNS],
-                              end[COLUMNS], tiles->context);
+                              end[COLUMNS], call->context);
     if (task_code == 0)
         return;
     for (int d = 0; d < DIMENSIONS; d++)
@@ -50,7 +51,7 @@ static void run_tile(dp__call *call, const size_t number[DIMENSIONS])
     dp__call_fail(call, cell, task_code);
 }
 
-static void run_tiles(dp__batch *batch, size_t begin, size_t end)
+void dp__call_tiles_range(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
     const dp_extent *extent = call->as.tiles->extent;
@@ -116,7 +117,7 @@ static size_t choose_tiles(dp_extent *extent, int is_2d)
     return tiles;
 }
 
-static int make_tiles(dp__call *call, dp__tiles *tiles, const dp_options *options)
+static int make_tiles(dp__call *call, dp__tiles *tiles, void *context, const dp_options *options)
 {
     dp_extent *extent = tiles->extent;
     size_t cells = cells_in(extent), cells_in_tile = 1, n = 0;
@@ -130,26 +131,31 @@ static int make_tiles(dp__call *call, dp__tiles *tiles, const dp_options *option
             cells_in_tile *= extent[d].tile;
     }
     uintptr_t f = tiles->f2 ? (uintptr_t)tiles->f2 : (uintptr_t)tiles->f3;
-    dp__call_begin(call, run_tiles, NULL, n, dp__verb_key(f, cells_in_tile));
+    dp__call_begin(call, dp__call_tiles_range, NULL, n, dp__verb_key(f, cells_in_tile));
+    call->pack = dp__pack_tiles;
+    call->is_once = 1;
     call->as.tiles = tiles;
-    return dp__call_options(call, options);
+    int code = dp__call_options(call, options);
+    call->context = context;
+    return code;
 }
 
-static int run(dp_pool *pool, dp__tiles *tiles, const dp_options *options)
+static int run(dp_pool *pool, dp__tiles *tiles, void *context, const dp_options *options)
 {
     dp__call call;
-    int code = make_tiles(&call, tiles, options);
+    int code = make_tiles(&call, tiles, context, options);
     if (code == 0)
         code = dp__verb_begin(&pool, NULL, 0);
     return code ? dp__verb_refuse(options, code) : dp__run_call(pool, &call, options);
 }
 
-static int submit(dp_pool *pool, dp__tiles *tiles, const dp_options *options, dp_future **future)
+static int submit(dp_pool *pool, dp__tiles *tiles, void *context, const dp_options *options,
+                  dp_future **future)
 {
     dp__call call;
     int code = dp__verb_begin(&pool, future, 1);
     if (code == 0)
-        code = make_tiles(&call, tiles, options);
+        code = make_tiles(&call, tiles, context, options);
     if (code)
         return code;
     dp_future *made = dp__future_create(pool, &call, sizeof *tiles);
@@ -166,28 +172,28 @@ static const dp_extent one_plane = {0, 1, 1};
 int dp_pool_for_2d(dp_pool *pool, dp_for_2d_fn f, void *context, dp_extent rows, dp_extent columns,
                    const dp_options *options)
 {
-    dp__tiles tiles = {f, NULL, context, {one_plane, rows, columns}};
-    return run(pool, &tiles, options);
+    dp__tiles tiles = {f, NULL, {one_plane, rows, columns}};
+    return run(pool, &tiles, context, options);
 }
 
 int dp_pool_for_2d_async(dp_pool *pool, dp_for_2d_fn f, void *context, dp_extent rows,
                          dp_extent columns, const dp_options *options, dp_future **future)
 {
-    dp__tiles tiles = {f, NULL, context, {one_plane, rows, columns}};
-    return submit(pool, &tiles, options, future);
+    dp__tiles tiles = {f, NULL, {one_plane, rows, columns}};
+    return submit(pool, &tiles, context, options, future);
 }
 
 int dp_pool_for_3d(dp_pool *pool, dp_for_3d_fn f, void *context, dp_extent planes, dp_extent rows,
                    dp_extent columns, const dp_options *options)
 {
-    dp__tiles tiles = {NULL, f, context, {planes, rows, columns}};
-    return run(pool, &tiles, options);
+    dp__tiles tiles = {NULL, f, {planes, rows, columns}};
+    return run(pool, &tiles, context, options);
 }
 
 int dp_pool_for_3d_async(dp_pool *pool, dp_for_3d_fn f, void *context, dp_extent planes,
                          dp_extent rows, dp_extent columns, const dp_options *options,
                          dp_future **future)
 {
-    dp__tiles tiles = {NULL, f, context, {planes, rows, columns}};
-    return submit(pool, &tiles, options, future);
+    dp__tiles tiles = {NULL, f, {planes, rows, columns}};
+    return submit(pool, &tiles, context, options, future);
 }

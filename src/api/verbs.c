@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "limiter_internal.h"
+#include "remote.h"
 #include "verb.h"
 
 /*
@@ -25,19 +26,35 @@ static void end_care(dp_pool *pool, dp__care *care)
     dp__pool_mark_end(&mark);
 }
 
+/* The journal of a call cannot be used. */
+static int refuse_care(dp__call *call, const dp_options *options)
+{
+    if (options->error)
+        *options->error = call->error;
+    dp__care_free(call->care);
+    return call->error.code;
+}
+
 int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
     dp__care care;
-    if (call->wants_care)
-        dp__care_begin(&care, call, options);
+    int code = dp__remote_check(call, pool->engine);
+    if (code)
+        return dp__verb_refuse(options, code);
     dp__call_clear_status(call);
+    if (call->wants_care && dp__care_begin(&care, call, options) != 0)
+        return refuse_care(call, options);
+    dp__remote_bind(call, pool->engine, pool->state);
     call->batch.outer = dp__here.batch;
-    call->batch.outer_item = dp__here.item;
+    dp__item *item = dp__here.item;
+    if (item && item->quiet == 0)
+        dp__care_watch(item);
+    call->batch.outer_item = item;
     call->batch.is_apart = dp__here.is_apart;
-    int code =
+    code =
         call->limiter ? dp__limited_run(pool, call) : pool->engine->run(pool->state, &call->batch);
     if (code) {
-        call->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
+        call->error = (dp_error){.code = code, .item = DP_NO_ITEM, .text = dp_strerror(code)};
     } else {
         code = dp__call_outcome(call);
         if (call->care)
@@ -45,6 +62,8 @@ int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
     }
     if (options && options->error)
         *options->error = call->error;
+    if (call->care)
+        dp__care_free(call->care);
     return code;
 }
 
@@ -70,7 +89,7 @@ int dp__verb_begin(dp_pool **pool, dp_future **future, int is_async)
 int dp__verb_refuse(const dp_options *options, int code)
 {
     if (options && options->error)
-        *options->error = (dp_error){code, 0, DP_NO_ITEM, dp_strerror(code)};
+        *options->error = (dp_error){.code = code, .item = DP_NO_ITEM, .text = dp_strerror(code)};
     return code;
 }
 
@@ -84,11 +103,13 @@ static int make_map(dp__call *call, dp_map_fn f, const void *in, size_t in_size,
         return DP_EINVAL;
     if (overflows(n, in_size) || (out && overflows(n, out_size)))
         return DP_EOVERFLOW;
+    call->pack = dp__pack_map;
     call->as.map.f = f;
     call->as.map.in = in;
     call->as.map.in_size = in_size;
     call->as.map.out = out;
     call->as.map.out_size = out_size;
+    call->as.map.arg_bytes = call->as.map.result_bytes = 0;
     return dp__call_options(call, options);
 }
 
@@ -129,6 +150,7 @@ static int make_starmap(dp__call *call, dp_starmap_fn f, const dp_column *column
         if (overflows(n, columns[c].stride))
             return DP_EOVERFLOW;
     }
+    call->pack = dp__pack_starmap;
     call->as.starmap.f = f;
     call->as.starmap.columns = columns;
     call->as.starmap.ncolumns = ncolumns;
@@ -167,6 +189,16 @@ int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *colum
 
 /* ---- apply ---- */
 
+static int make_apply(dp__call *call, dp_map_fn f, const void *arg, size_t arg_size, void *result,
+                      size_t result_size, const dp_options *options)
+{
+    int code = make_map(call, f, arg, 0, result, 0, 1, options);
+    call->as.map.arg_bytes = arg_size;
+    call->as.map.result_bytes = result_size;
+    /* A single item has nothing to resume. */
+    return code == 0 && options && options->journal ? DP_EINVAL : code;
+}
+
 int dp_pool_apply(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_size, void *result,
                   size_t result_size, const dp_options *options)
 {
@@ -177,7 +209,7 @@ int dp_pool_apply(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_size, 
     if (code == 0 && !result && result_size > 0)
         code = (result = scratch = malloc(result_size)) ? 0 : DP_ENOMEM;
     if (code == 0)
-        code = make_map(&call, f, arg, 0, result, 0, 1, options);
+        code = make_apply(&call, f, arg, arg_size, result, result_size, options);
     code = code ? dp__verb_refuse(options, code) : dp__run_call(pool, &call, options);
     free(scratch);
     return code;
@@ -194,7 +226,7 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
     if (code == 0 && (arg_size > SIZE_MAX / 4 || result_size > SIZE_MAX / 4))
         code = DP_EOVERFLOW;
     if (code == 0)
-        code = make_map(&call, f, arg, 0, result, 0, 1, options);
+        code = make_apply(&call, f, arg, arg_size, result, result_size, options);
     if (code)
         return code;
     size_t kept = result ? 0 : result_size;
@@ -224,9 +256,12 @@ static int make_for(dp__call *call, dp_for_fn f, void *context, size_t first, si
     if (!f)
         return DP_EINVAL;
     call->first = first;
-    call->as.loop.f = f;
-    call->as.loop.context = context;
-    return dp__call_options(call, options);
+    call->pack = dp__pack_loop;
+    call->is_once = 1; /* It may write anywhere. */
+    call->as.loop = f;
+    int code = dp__call_options(call, options);
+    call->context = context;
+    return code;
 }
 
 int dp_pool_for(dp_pool *pool, dp_for_fn f, void *context, size_t first, size_t end,
@@ -251,7 +286,7 @@ int dp_pool_for_async(dp_pool *pool, dp_for_fn f, void *context, size_t first, s
 
 /* ---- reduce ---- */
 
-static int make_reduce(dp__call *call, const dp_pool *pool, dp__fold *fold,
+static int make_reduce(dp__call *call, const dp_pool *pool, dp__fold *fold, void *context,
                        const dp_options *options)
 {
     dp__call_begin(call, dp__fold_range, NULL, fold->items, (const void *)(uintptr_t)fold->fold);
@@ -259,21 +294,24 @@ static int make_reduce(dp__call *call, const dp_pool *pool, dp__fold *fold,
         return DP_EINVAL;
     if (fold->size > SIZE_MAX / (4 * DP_MAX_WORKERS))
         return DP_EOVERFLOW;
+    call->pack = dp__pack_fold;
     call->as.fold = fold;
     call->first = fold->begin;
-    fold->deterministic = options && options->deterministic;
+    /* A process that dies takes what it has folded with it, so each block has its own there. */
+    fold->deterministic = (options && options->deterministic) || pool->engine->carrier;
     fold->slots = pool->engine->lanes(pool->state);
-    return dp__call_options(call, options);
+    int code = dp__call_options(call, options);
+    call->context = context;
+    return code;
 }
 
-static dp__fold new_fold(dp_fold_fn f, void *context, size_t first, size_t end,
-                         dp_combine_fn combine, const void *identity, void *result, size_t size)
+static dp__fold new_fold(dp_fold_fn f, size_t first, size_t end, dp_combine_fn combine,
+                         const void *identity, void *result, size_t size)
 {
     dp__fold fold;
     memset(&fold, 0, sizeof fold);
     fold.fold = f;
     fold.combine = combine;
-    fold.context = context;
     fold.begin = first;
     fold.items = end > first ? end - first : 0;
     fold.size = size;
@@ -287,12 +325,12 @@ int dp_pool_reduce(dp_pool *pool, dp_fold_fn f, void *context, size_t first, siz
                    const dp_options *options)
 {
     dp__call call;
-    dp__fold fold = new_fold(f, context, first, end, combine, identity, result, size);
+    dp__fold fold = new_fold(f, first, end, combine, identity, result, size);
     char small[8192];
     void *memory = small;
     int code = result ? dp__verb_begin(&pool, NULL, 0) : DP_EINVAL;
     if (code == 0)
-        code = make_reduce(&call, pool, &fold, options);
+        code = make_reduce(&call, pool, &fold, context, options);
     if (code == 0 && dp__fold_prepare(&call, NULL) > sizeof small)
         code = (memory = malloc(dp__fold_prepare(&call, NULL))) ? 0 : DP_ENOMEM;
     if (code)
@@ -311,10 +349,10 @@ int dp_pool_reduce_async(dp_pool *pool, dp_fold_fn f, void *context, size_t firs
                          const dp_options *options, dp_future **future)
 {
     dp__call call;
-    dp__fold fold = new_fold(f, context, first, end, combine, identity, result, size);
+    dp__fold fold = new_fold(f, first, end, combine, identity, result, size);
     int code = dp__verb_begin(&pool, future, 1);
     if (code == 0)
-        code = make_reduce(&call, pool, &fold, options);
+        code = make_reduce(&call, pool, &fold, context, options);
     if (code)
         return code;
     /* The payload: what is folded, the identity, the result if it is kept, the accumulators. */

@@ -19,7 +19,7 @@ static void nap(void)
     nanosleep(&length, NULL);
 }
 
-void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+static void wait_on(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline, int operation)
 {
     if (DP__CHAOS_DECIDES(DP__CHAOS_EARLY))
         return;
@@ -31,15 +31,31 @@ void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline
         limit.tv_nsec = (long)(deadline % 1000000000);
         until = &limit;
     }
-    long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, expected, until,
-                          NULL, FUTEX_BITSET_MATCH_ANY);
+    long result =
+        syscall(SYS_futex, word, operation, expected, until, NULL, FUTEX_BITSET_MATCH_ANY);
     if (result != 0 && errno != EAGAIN && errno != EINTR && errno != ETIMEDOUT)
         nap();
     DP__CHAOS_DONE((void)0);
+}
+
+void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+{
+    wait_on(word, expected, deadline, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG);
+}
+
+void dp__futex_wait_shared(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+{
+    wait_on(word, expected, deadline, FUTEX_WAIT_BITSET);
 }
 
 void dp__futex_wake(_Atomic(uint32_t) *word, int count)
 {
     DP__CHAOS_DONE((void)0);
     syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
+}
+
+void dp__futex_wake_shared(_Atomic(uint32_t) *word, int count)
+{
+    DP__CHAOS_DONE((void)0);
+    syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }

@@ -15,4 +15,8 @@ void dp__futex_wait(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline
    belong to somebody else, which costs them a spurious wake and nothing more. */
 void dp__futex_wake(_Atomic(uint32_t) *word, int count);
 
+/* The same for words that processes share. */
+void dp__futex_wait_shared(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline);
+void dp__futex_wake_shared(_Atomic(uint32_t) *word, int count);
+
 #endif

@@ -286,6 +286,7 @@ static int take_children(void *out, const void *in, void *context)
 
 DP_TEST(completed, the_only_worker_may_take_inside_its_task)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     for (int spares = -1; spares <= 1; spares++) {
         dp_pool_options options = pool_options(1);
         options.spares = spares;
@@ -314,6 +315,7 @@ static int take_self(void *out, const void *in, void *context)
 
 DP_TEST(completed, waiting_for_oneself_alone_is_refused)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_serial())
         cr_skip_test("the serial engine finishes a future before anybody sees it");
     dp_pool *pool = new_pool(1);

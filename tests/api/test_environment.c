@@ -99,7 +99,7 @@ DP_TEST(environment, chooses_for_every_pool_that_leaves_it_open)
     end_pool(pool);
     setenv("DP_ENGINE", "processes", 1);
     EXPECT(0, dp_pool_create(&pool, NULL));
-    SAYS(&d, "threads instead of processes: there is no engine");
+    SAYS(&d, "threads instead of processes: the program does not say");
     end_pool(pool);
     EXPECT(0, dp_on_message(NULL, NULL));
 }

@@ -12,10 +12,12 @@ static const struct {
     int value;
 } published[] = {
     /* What programs were compiled with; this list only ever grows. */
-    {"DP_EINVAL", -1},     {"DP_ENOMEM", -2},     {"DP_EOVERFLOW", -3}, {"DP_ECLOSED", -4},
-    {"DP_ECANCELLED", -5}, {"DP_ETIMEDOUT", -6},  {"DP_ETASK", -7},     {"DP_EDEADLOCK", -8},
-    {"DP_ETHREAD", -9},    {"DP_EFORKED", -10},   {"DP_ENOTSUP", -11},  {"DP_EBUSY", -12},
-    {"DP_EIO", -13},       {"DP_EFINISHED", -14}, {"DP_ESOURCE", -15},  {"DP_EINIT", -16},
+    {"DP_EINVAL", -1},     {"DP_ENOMEM", -2},      {"DP_EOVERFLOW", -3}, {"DP_ECLOSED", -4},
+    {"DP_ECANCELLED", -5}, {"DP_ETIMEDOUT", -6},   {"DP_ETASK", -7},     {"DP_EDEADLOCK", -8},
+    {"DP_ETHREAD", -9},    {"DP_EFORKED", -10},    {"DP_ENOTSUP", -11},  {"DP_EBUSY", -12},
+    {"DP_EIO", -13},       {"DP_EFINISHED", -14},  {"DP_ESOURCE", -15},  {"DP_EINIT", -16},
+    {"DP_ECRASH", -17},    {"DP_EBROKEN", -18},    {"DP_EPROCESS", -19}, {"DP_ENOTSHARED", -20},
+    {"DP_EJOURNAL", -21},  {"DP_EOWNERDEAD", -22},
 };
 
 enum { PUBLISHED = sizeof published / sizeof published[0] };

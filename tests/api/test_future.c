@@ -13,7 +13,7 @@ DP_TEST(future, goes_from_pending_to_running_to_done)
 {
     counter entered = COUNTER_INIT, gate = COUNTER_INIT;
     occupation o = {&entered, &gate};
-    dp_error error = {9, 9, 9, NULL};
+    dp_error error = {.code = 9, .task_code = 9, .item = 9};
     if (is_serial())
         cr_skip_test("the serial engine finishes a future before anybody sees it");
     dp_pool *pool = new_pool(1);
@@ -400,6 +400,7 @@ static void expect_deadlocks(narcissus *n, int count)
 
 DP_TEST(future, waiting_for_oneself_is_refused)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_serial())
         cr_skip_test("the serial engine finishes a future before anybody sees it");
     narcissus n = {.pool = new_pool(1), .known = COUNTER_INIT};
@@ -409,6 +410,7 @@ DP_TEST(future, waiting_for_oneself_is_refused)
 
 DP_TEST(future, waiting_for_oneself_is_refused_in_every_item)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     /* Two items of one call on two threads: each is a part of what it would wait for. */
     if (is_serial())
         cr_skip_test("the serial engine finishes a future before anybody sees it");
@@ -421,6 +423,7 @@ DP_TEST(future, waiting_for_oneself_is_refused_in_every_item)
 
 DP_TEST(future, waiting_for_oneself_is_refused_in_nested_loops)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_serial())
         cr_skip_test("the serial engine finishes a future before anybody sees it");
     narcissus n = {

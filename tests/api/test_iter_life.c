@@ -101,7 +101,7 @@ typedef struct misuse {
     dp_pool *pool;
     dp_iter *iter;
     counter known, arrived, gate;
-    atomic_int codes[4];
+    atomic_int codes[4], is_over;
     int calls;
 } misuse;
 
@@ -112,6 +112,7 @@ static void try_everything(misuse *u)
     atomic_store(&u->codes[1], dp_iter_next(u->iter, DP_FOREVER, NULL, NULL));
     atomic_store(&u->codes[2], dp_iter_destroy(u->iter));
     atomic_store(&u->codes[3], dp_iter_error(u->iter, &error));
+    atomic_store(&u->is_over, 1);
 }
 
 static int try_in_range(size_t begin, size_t end, void *context)
@@ -140,6 +141,7 @@ static int try_in_loop(void *out, const void *in, void *context)
 
 DP_TEST(iter_life, an_item_cannot_use_its_own_iterator)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     const dp_map_fn functions[] = {try_in_item, try_in_loop};
     for (EACH(m, makings))
         for (EACH(i, functions)) {
@@ -175,11 +177,12 @@ static int try_in_job(void *out, const void *in, void *context)
 
 static int has_tried(void *context)
 {
-    return atomic_load(&((misuse *)context)->codes[2]) != 0;
+    return atomic_load(&((misuse *)context)->is_over);
 }
 
 DP_TEST(iter_life, nor_can_a_job_that_the_item_waits_for_and_runs)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     dp_pool_options how = pool_options(1);
     how.spares = -1;
     if (is_serial())
@@ -468,6 +471,7 @@ DP_TEST(iter_life, terminated_while_somebody_waits)
 
 DP_TEST(iter_life, a_forked_child_can_only_destroy_it)
 {
+    SKIP_ON_PROCESSES(SHARED_FORK);
     for (EACH(m, makings)) {
         dp_pool *pool = new_pool(2);
         counting c = {.end = 20};

@@ -183,6 +183,7 @@ static int iterate(void *out, const void *in, void *context)
 
 DP_TEST(iter_limiter, a_task_with_the_only_token_cannot_wait_for_another)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     for (EACH(m, makings)) {
         nest n = {.pool = new_pool(2), .limiter = new_limiter(1), .how = &makings[m]};
         const dp_options options = {.context = &n, .limiter = n.limiter};
@@ -215,6 +216,7 @@ static int ask(void *out, const void *in, void *context)
 /* Every worker is inside a task without a token that waits for those of its iterator. */
 DP_TEST(iter_limiter, tasks_may_iterate_while_all_workers_wait)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     for (EACH(m, makings)) {
         nest n = {.pool = new_pool(2), .limiter = new_limiter(1), .how = &makings[m]};
         const dp_options options = {.context = &n, .chunk = 1};
@@ -227,6 +229,7 @@ DP_TEST(iter_limiter, tasks_may_iterate_while_all_workers_wait)
 
 DP_TEST(iter_limiter, refuses_a_limiter_of_before_a_fork)
 {
+    SKIP_ON_PROCESSES(SHARED_FORK);
     if (UNDER_ASAN)
         return; /* Its locks are not ready for a fork while other threads run. */
     dp_limiter *limiter = new_limiter(1);

@@ -79,6 +79,7 @@ DP_TEST(iter_wait, waits_with_a_limit_inside_tasks)
 
 DP_TEST(iter_wait, a_waiter_from_outside_helps_where_there_is_a_place)
 {
+    SKIP_ON_PROCESSES("dp_blocking_begin() lends no place of a worker process");
     counter entered = COUNTER_INIT, gate = COUNTER_INIT;
     occupation o = {&entered, &gate};
     dp_options blocks = {.context = &o};
@@ -125,6 +126,7 @@ static void *tell_when_others_sleep(void *argument)
 
 DP_TEST(iter_wait, a_waiter_from_outside_sees_that_a_place_has_become_free)
 {
+    SKIP_ON_PROCESSES("dp_blocking_begin() lends no place of a worker process");
     counter entered = COUNTER_INIT, gate = COUNTER_INIT;
     occupation o = {&entered, &gate};
     dp_options blocks = {.context = &o};
@@ -218,6 +220,7 @@ static void end_gated(gated *g, dp_future *future)
 
 DP_TEST(iter_wait, unordered_runs_what_nobody_has_begun)
 {
+    SKIP_ON_PROCESSES(OWN_POOL);
     /* The other thread is held up by item 0, and there will be no third one. */
     gated g = {.entered = COUNTER_INIT, .gates = {COUNTER_INIT, COUNTER_INIT}};
     if (is_serial())
@@ -231,6 +234,7 @@ DP_TEST(iter_wait, unordered_runs_what_nobody_has_begun)
 
 DP_TEST(iter_wait, unordered_does_not_stay_with_the_oldest_item)
 {
+    SKIP_ON_PROCESSES(OWN_POOL);
     /* Both items run when the consumer begins to wait; the later one finishes first. */
     gated g = {.entered = COUNTER_INIT, .gates = {COUNTER_INIT, COUNTER_INIT}};
     if (is_serial())

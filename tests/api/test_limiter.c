@@ -132,7 +132,7 @@ static void run_all_verbs(dp_pool *pool, crowd *c, dp_limiter *limiter)
     dp_delayed calls[ITEMS];
     size_t zero = 0, sum = 0;
     for (size_t i = 0; i < ITEMS; i++)
-        calls[i] = (dp_delayed){pass_item, NULL, NULL};
+        calls[i] = (dp_delayed){.f = pass_item};
     EXPECT(0, dp_pool_apply(pool, pass_item, NULL, 0, NULL, 0, &options));
     EXPECT(0, dp_pool_map(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options));
     EXPECT(0, dp_pool_starmap(pool, pass_columns, &column, 1, NULL, 0, ITEMS, &options));
@@ -157,7 +157,7 @@ static void run_all_async(dp_pool *pool, crowd *c, dp_limiter *limiter)
     dp_future *f[10];
     size_t zero = 0, sum = 0;
     for (size_t i = 0; i < ITEMS; i++)
-        calls[i] = (dp_delayed){pass_item, NULL, NULL};
+        calls[i] = (dp_delayed){.f = pass_item};
     EXPECT(0, dp_pool_apply_async(pool, pass_item, NULL, 0, NULL, 0, &options, &f[0]));
     EXPECT(0, dp_pool_map_async(pool, pass_item, NULL, 0, NULL, 0, ITEMS, &options, &f[1]));
     EXPECT(0,
@@ -548,6 +548,7 @@ static int wait_inside(void *out, const void *in, void *context)
 
 DP_TEST(limiter, a_call_that_waits_ends_with_the_one_around_it)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_serial())
         return;
     inside i = {new_pool(1), new_limiter(1), COUNTER_INIT, COUNTER_INIT, 0};
@@ -728,6 +729,7 @@ static int call_again(void *out, const void *in, void *context)
 
 DP_TEST(limiter, a_task_with_a_token_cannot_wait_for_another)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     static const int expected[] = {DP_EDEADLOCK, 0, DP_EDEADLOCK, 0, DP_EDEADLOCK, DP_ETIMEDOUT};
     for (int is_async = 0; is_async < 2; is_async++) {
         nest n = {.pool = new_pool(2), .runs = COUNTER_INIT};
@@ -792,6 +794,7 @@ static int wait_behind_another(void *out, const void *in, void *context)
 
 DP_TEST(limiter, the_only_worker_may_wait_for_a_token)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     for (int spares = -1; spares <= 1; spares++) {
         dp_pool_options with = pool_options(1);
         with.spares = spares;
@@ -863,6 +866,7 @@ static int use_in_child(dp_limiter *limiter, dp_future *held)
 
 DP_TEST(limiter, belongs_to_the_process_that_made_it)
 {
+    SKIP_ON_PROCESSES(SHARED_FORK);
     if (UNDER_ASAN)
         return; /* Its locks are not ready for a fork while other threads run. */
     dp_pool *pool = new_pool(1);

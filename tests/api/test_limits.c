@@ -300,7 +300,7 @@ DP_TEST(limits, deadline_of_other_verbs)
     reset();
     dp_delayed calls[N];
     for (int i = 0; i < N; i++)
-        calls[i] = (dp_delayed){sleeps, &in[i], NULL};
+        calls[i] = (dp_delayed){.f = sleeps, .arg = &in[i]};
     options = (dp_options){.deadline = 0.02, .context = &pause};
     EXPECT(DP_ETIMEDOUT, dp_pool_run(pool, calls, N, &options));
     end_pool(pool);
@@ -361,6 +361,14 @@ DP_TEST(limits, failure_wakes_the_sleepers)
     end_pool(pool);
 }
 
+static int has_begun(void)
+{
+    for (int i = 0; i < N; i++)
+        if (atomic_load(&runs[i]) > 0)
+            return 1;
+    return 0;
+}
+
 DP_TEST(limits, cancel_and_terminate_wake_the_sleepers)
 {
     if (is_serial())
@@ -373,7 +381,7 @@ DP_TEST(limits, cancel_and_terminate_wake_the_sleepers)
         dp_options options = {.context = &hour, .chunk = 1};
         EXPECT(0, dp_pool_map_async(pool, sleeps, in, sizeof *in, out, sizeof *out, N, &options,
                                     &future));
-        while (dp_future_status(future) == DP_FUTURE_PENDING || !atomic_load(&runs[0]))
+        while (dp_future_status(future) == DP_FUTURE_PENDING || !has_begun())
             sched_yield();
         if (terminate)
             EXPECT(0, dp_pool_terminate(pool));

@@ -50,7 +50,7 @@ DP_TEST(map, runs_every_item_once)
 {
     for (int workers = 1; workers <= 7; workers += 3) {
         dp_pool *pool = new_pool(workers);
-        atomic_int *runs = calloc(1000000, sizeof *runs);
+        atomic_int *runs = world_alloc(1000000, sizeof *runs);
         int times = 0;
         for (EACH(c, chunks)) {
             dp_options options = {.chunk = chunks[c]};
@@ -59,7 +59,7 @@ DP_TEST(map, runs_every_item_once)
             for (size_t i = 0; i < 1000000; i++)
                 cr_assert(atomic_load(&runs[i]) == times, "item %zu", i);
         }
-        free(runs);
+        world_free(runs);
         end_pool(pool);
     }
 }
@@ -123,10 +123,11 @@ static void expect_same_pointers(const void *in, void *out, size_t out_size)
 
 DP_TEST(map, size_0_hands_the_same_item_to_every_call)
 {
-    static long one;
-    expect_same_pointers(&one, NULL, 0);
-    expect_same_pointers(&one, NULL, sizeof one);
-    expect_same_pointers(&one, &one, 0);
+    long *one = world_alloc(1, sizeof *one);
+    expect_same_pointers(one, NULL, 0);
+    expect_same_pointers(one, NULL, sizeof *one);
+    expect_same_pointers(one, one, 0);
+    world_free(one);
 }
 
 DP_TEST(map, without_arrays_the_pointers_are_null)
@@ -169,6 +170,7 @@ DP_TEST(map, serial_runs_in_order_on_the_calling_thread)
 
 DP_TEST(map, the_calling_thread_takes_part)
 {
+    SKIP_ON_PROCESSES("items run on the workers alone");
     /* The only worker is busy, so nobody but the caller can run the items. */
     counter entered = COUNTER_INIT, gate = COUNTER_INIT;
     occupation busy = {&entered, &gate};

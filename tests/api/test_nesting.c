@@ -77,6 +77,7 @@ DP_TEST(nesting, loops_deeper_than_any_table)
 
 DP_TEST(nesting, two_pools_inside_each_other)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     dp_pool *a = new_pool(2), *b = new_pool(2);
     for (int repeat = 0; repeat < 10; repeat++) {
         check_levels(a, b, 2, 5);
@@ -254,6 +255,7 @@ static void check_chain(int workers, int spares, int length, int step, double li
 
 DP_TEST(nesting, jobs_wait_for_earlier_jobs)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_serial())
         cr_skip_test("the serial engine finishes each job before the next is submitted");
     for (int workers = 1; workers <= 3; workers++)
@@ -263,6 +265,7 @@ DP_TEST(nesting, jobs_wait_for_earlier_jobs)
 
 DP_TEST(nesting, jobs_wait_for_later_jobs)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_serial())
         cr_skip_test("the serial engine finishes each job before the next is submitted");
     for (int workers = 1; workers <= 3; workers++)
@@ -272,6 +275,7 @@ DP_TEST(nesting, jobs_wait_for_later_jobs)
 
 DP_TEST(nesting, a_wait_with_a_limit_lends_its_place)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_custom())
         cr_skip_test("an executor has no spare threads");
     /* Nobody helps here, so spare threads must run what the others wait for. */
@@ -303,6 +307,7 @@ static int look_at_other(void *out, const void *in, void *context)
 
 DP_TEST(nesting, a_wait_inside_a_task_runs_what_is_pending)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_custom())
         cr_skip_test("on an executor a wait with a limit runs it, too");
     if (is_serial())
@@ -353,6 +358,7 @@ static int wait_for_loop(void *out, const void *in, void *context)
 
 DP_TEST(nesting, a_wait_inside_a_task_helps_what_runs)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_custom())
         cr_skip_test("on an executor helpers may come late, and nobody counts on them");
     /* Of two workers one has begun the loop, whose two items must run at once; the other waits for
@@ -401,6 +407,7 @@ static int pass_on(void *out, const void *in, void *context)
 
 DP_TEST(nesting, two_pools_wait_for_each_other)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     dp_pool *a = new_pool(1), *b = new_pool(1);
     for (int left = 1; left <= 30; left++) {
         relay r = {{a, b}, left};
@@ -468,6 +475,7 @@ DP_TEST(nesting, a_lock_may_be_held_across_nested_work)
         pthread_mutexattr_t attributes;
         pthread_mutexattr_init(&attributes);
         pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
+        pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
         pthread_mutex_init(&g.mutex, &attributes);
         dp_options options = {.chunk = 1};
         EXPECT(0, dp_pool_for(g.pool, lock_and_nest, &g, 0, 200, &options));
@@ -501,7 +509,8 @@ static int make_pool(void *out, const void *in, void *context)
         if (code)
             return code;
         if (dp_pool_workers(pool) != wanted[i])
-            atomic_fetch_add(&m->wrong, 1);
+            if (dp_pool_workers(pool) != wanted[i])
+                atomic_fetch_add(&m->wrong, 1);
         if (i == 0 && m->next) {
             dp_options inner = {.context = m->next};
             code = dp_pool_map(pool, make_pool, NULL, 0, NULL, 0, 2, &inner);
@@ -515,14 +524,14 @@ static int make_pool(void *out, const void *in, void *context)
 
 typedef struct nested_maker {
     dp_pool *pool;
-    maker *maker;
+    maker *here, *in_pool;
 } nested_maker;
 
 static int make_nested(void *out, const void *in, void *context)
 {
     nested_maker *n = context;
-    dp_options options = {.context = n->maker};
-    int code = make_pool(out, in, n->maker);
+    dp_options options = {.context = n->in_pool};
+    int code = make_pool(out, in, n->here);
     return code ? code : dp_pool_map(n->pool, make_pool, NULL, 0, NULL, 0, 2, &options);
 }
 
@@ -536,9 +545,10 @@ DP_TEST(nesting, pools_made_in_tasks_share_the_cpus)
     dp_options options = {.context = &first, .chunk = 1};
     dp_pool *pool = new_pool(3);
     EXPECT(0, dp_pool_map(pool, make_pool, NULL, 0, NULL, 0, 6, &options));
-    /* The same on a worker's own thread, and deeper in the same pool. */
+    /* The same on a worker's own thread, and deeper in the same pool, which is no deeper in a
+       worker process: it has a pool of its own there. */
     dp_future *future;
-    nested_maker inner = {pool, &first};
+    nested_maker inner = {pool, &first, is_processes() ? &second : &first};
     dp_options nested = {.context = &inner};
     EXPECT(0, dp_pool_apply_async(pool, make_nested, NULL, 0, NULL, 0, &nested, &future));
     EXPECT(0, dp_future_wait(future, PATIENCE));
@@ -561,6 +571,7 @@ static int ask_default(void *out, const void *in, void *context)
 
 DP_TEST(nesting, the_default_pool_is_for_all_wherever_it_is_made)
 {
+    SKIP_ON_PROCESSES(OWN_POOL);
     setenv("DP_NUM_WORKERS", "6", 1);
     dp_pool *pool = new_pool(3);
     int workers = 0;

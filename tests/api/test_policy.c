@@ -239,7 +239,7 @@ DP_TEST(policy, success_is_reported_too)
     dp_pool *pool = new_pool(2);
     for (EACH(r, runners)) {
         failures f = make_failures(N, 1);
-        dp_error error = {9, 9, 9, NULL};
+        dp_error error = {.code = 9, .task_code = 9, .item = 9};
         int unrun, lowest;
         dp_options options = {.context = &f, .status = status, .error = &error};
         EXPECT(0, runners[r](pool, &options));
@@ -279,7 +279,7 @@ DP_TEST(policy, any_number_but_0_is_a_failure)
 DP_TEST(policy, a_refused_call_fills_in_the_error)
 {
     dp_pool *pool = new_pool(2);
-    dp_error error = {0, 9, 9, NULL};
+    dp_error error = {.task_code = 9, .item = 9};
     dp_options options = {.error = &error};
     EXPECT(DP_EINVAL, dp_pool_map(pool, NULL, NULL, 0, NULL, 0, 10, &options));
     cr_assert_eq(error.code, DP_EINVAL);

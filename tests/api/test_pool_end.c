@@ -48,6 +48,7 @@ static int close_and_submit(void *out, const void *in, void *context)
 
 DP_TEST(pool_end, closed_it_refuses_new_jobs_from_inside_too)
 {
+    SKIP_ON_PROCESSES(OWN_POOL);
     dp_pool *pool = new_pool(2);
     int code = 0;
     dp_options options = {.context = pool};

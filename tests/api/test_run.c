@@ -48,7 +48,10 @@ DP_TEST(run, makes_different_calls)
             size_t characters = 0;
             dp_options options = {.context = &counted};
             const dp_delayed calls[] = {
-                {twice, &x, &y}, {length, "text", &characters}, {count, NULL, NULL}};
+                {.f = twice, .arg = &x, .result = &y},
+                {.f = length, .arg = "text", .result = &characters},
+                {.f = count},
+            };
             EXPECT(0, run(pool, calls, 3, &options, is_async));
             cr_assert(y == 42 && characters == 4 && atomic_load(&counted) == 1);
         }
@@ -69,7 +72,7 @@ DP_TEST(run, makes_every_call_once)
             memset(out, 0, sizeof out);
             for (size_t i = 0; i < sizes[s]; i++) {
                 in[i] = (int)i + 1;
-                calls[i] = (dp_delayed){twice, &in[i], &out[i]};
+                calls[i] = (dp_delayed)DP_DELAYED(twice, &in[i], &out[i]);
             }
             EXPECT(0, run(pool, calls, sizes[s], &options, kind & 1));
             for (size_t i = 0; i < sizes[s]; i++)
@@ -99,10 +102,10 @@ DP_TEST(run, two_workers_make_two_calls_at_once)
         counter met = COUNTER_INIT;
         dp_options options = {.context = &met};
         /* That calls in this place have been short says nothing about the next ones. */
-        calls[0] = calls[1] = (dp_delayed){succeed, NULL, NULL};
+        calls[0] = calls[1] = (dp_delayed){.f = succeed};
         for (int i = 0; i < 20; i++)
             EXPECT(0, run(pool, calls, 2, &options, is_async));
-        calls[0] = calls[1] = (dp_delayed){meet, NULL, NULL};
+        calls[0] = calls[1] = (dp_delayed){.f = meet};
         EXPECT(0, run(pool, calls, 2, &options, is_async));
     }
     end_pool(pool);
@@ -129,7 +132,7 @@ static void make_failures(int first, int step)
         codes[i] = i >= first && (i - first) % step == 0 ? 100 + i : 0;
         runs[i] = 0;
         status[i] = 12345;
-        failing[i] = (dp_delayed){fail_with, &codes[i], &runs[i]};
+        failing[i] = (dp_delayed)DP_DELAYED(fail_with, &codes[i], &runs[i]);
     }
 }
 
@@ -148,7 +151,7 @@ DP_TEST(run, has_the_three_error_policies)
 {
     dp_pool *pool = new_pool(2);
     for (int kind = 0; kind < 6; kind++) {
-        dp_error error = {9, 9, 9, NULL};
+        dp_error error = {.code = 9, .task_code = 9, .item = 9};
         dp_error_policy policy = (dp_error_policy)(kind / 2);
         dp_options options = {.on_error = policy, .status = status, .error = &error};
         make_failures(7, 3);
@@ -186,7 +189,7 @@ static int grow(void *out, const void *in, void *context)
     }
     for (int i = 0; i < 3; i++) {
         below[i] = (tree){t->pool, t->depth - 1, (t->is_async + i) & 1, 0};
-        calls[i] = (dp_delayed){grow, NULL, &below[i]};
+        calls[i] = (dp_delayed){.f = grow, .result = &below[i]};
     }
     int code = run(t->pool, calls, 3, NULL, t->is_async);
     for (int i = 0; i < 3; i++)
@@ -219,8 +222,8 @@ DP_TEST(run, refuses_bad_arguments)
 {
     dp_pool *pool = new_pool(2);
     int x = 1, y = 0;
-    dp_error error = {0, 0, 0, NULL};
-    const dp_delayed calls[] = {{twice, &x, &y}, {NULL, &x, &y}};
+    dp_error error = {.code = 0};
+    const dp_delayed calls[] = {{.f = twice, .arg = &x, .result = &y}, {.f = NULL}};
     const dp_options collect = {.on_error = DP_ERRORS_COLLECT}, has_error = {.error = &error};
     EXPECT(DP_EINVAL, expect_refused(pool, NULL, 1, NULL));
     EXPECT(DP_EINVAL, expect_refused(pool, calls, 2, NULL));

@@ -82,7 +82,7 @@ static void check_hits(grid *g, size_t cells)
     cr_assert(!atomic_load(&g->wrong), "a tile out of bounds");
     for (size_t i = 0; i < cells; i++)
         cr_assert_eq(g->hits[i], 1, "cell %zu of %zu: %d", i, cells, g->hits[i]);
-    free(g->hits);
+    world_free(g->hits);
 }
 
 static const size_t tile_sizes[] = {0, 1, 2, 7, 64, SIZE_MAX};
@@ -97,7 +97,7 @@ DP_TEST(tiles, cover_a_rectangle_once)
                 dp_extent rows = {11, 11 + heights[h], tile_sizes[kind / 2 % 6]};
                 dp_extent columns = {5, 5 + widths[w], tile_sizes[kind / 12]};
                 grid g = {.planes = {0, 1, 0}, .rows = rows, .columns = columns};
-                g.hits = calloc(heights[h] * widths[w] + 1, 1);
+                g.hits = world_alloc(heights[h] * widths[w] + 1, 1);
                 dp_options options = {.chunk = kind % 5};
                 EXPECT(0, run_2d(pool, hit_rectangle, &g, rows, columns, &options, kind & 1));
                 check_hits(&g, heights[h] * widths[w]);
@@ -119,7 +119,7 @@ DP_TEST(tiles, cover_a_box_once)
                     grid g = {.planes = {3, 3 + depths[d], tile_sizes[kind / 2]},
                               .rows = {0, heights[h], tile_sizes[(kind + d) % 6]},
                               .columns = {9, 9 + widths[w], tile_sizes[(kind + w) % 6]},
-                              .hits = calloc(cells + 1, 1)};
+                              .hits = world_alloc(cells + 1, 1)};
                     EXPECT(0,
                            run_3d(pool, hit_box, &g, g.planes, g.rows, g.columns, NULL, kind & 1));
                     check_hits(&g, cells);
@@ -134,7 +134,7 @@ static int count_tiles(dp_pool *pool, size_t height, size_t width)
 {
     dp_extent rows = {0, height, 0}, columns = {0, width, 0};
     grid g = {.planes = {0, 1, 0}, .rows = rows, .columns = columns};
-    g.hits = calloc(height * width, 1);
+    g.hits = world_alloc(height * width, 1);
     EXPECT(0, run_2d(pool, hit_rectangle, &g, rows, columns, NULL, 0));
     check_hits(&g, height * width);
     return atomic_load(&g.tiles);

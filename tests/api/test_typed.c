@@ -37,7 +37,7 @@ DP_TEST(typed, maps_every_item)
     const size_t sizes[] = {0, 1, 2, 3, 1000, 1000000};
     const size_t chunks[] = {0, 1, 7, SIZE_MAX};
     dp_pool *pool = new_pool(2);
-    double *in = malloc(1000001 * sizeof *in), *out = malloc(1000001 * sizeof *out);
+    double *in = world_alloc(1000001, sizeof *in), *out = world_alloc(1000001, sizeof *out);
     for (EACH(s, sizes)) {
         for (EACH(c, chunks)) {
             dp_options options = {.chunk = chunks[c]};
@@ -51,8 +51,8 @@ DP_TEST(typed, maps_every_item)
             cr_assert(out[sizes[s]] == -1, "wrote behind the end");
         }
     }
-    free(in);
-    free(out);
+    world_free(in);
+    world_free(out);
     end_pool(pool);
 }
 
@@ -135,21 +135,22 @@ DP_FOR_DEFINE(read_all, read_only, const table)
 
 DP_TEST(typed, loops_over_every_index)
 {
-    static table t;
+    table *t = world_alloc(1, sizeof *t);
     const size_t chunks[] = {0, 1, 7, SIZE_MAX};
     dp_pool *pool = new_pool(2);
     for (EACH(c, chunks)) {
         dp_options options = {.chunk = chunks[c]};
-        memset(&t, 0, sizeof t);
-        t.more = 3;
-        EXPECT(0, hit_all(pool, &t, 10, 4990, &options));
+        memset(t, 0, sizeof *t);
+        t->more = 3;
+        EXPECT(0, hit_all(pool, t, 10, 4990, &options));
         for (size_t i = 0; i < 5000; i++)
-            cr_assert_eq(t.hits[i], i >= 10 && i < 4990 ? 3 : 0);
+            cr_assert_eq(t->hits[i], i >= 10 && i < 4990 ? 3 : 0);
     }
-    EXPECT(0, hit_all(pool, &t, 20, 10, NULL));
-    EXPECT(0, read_all(pool, &t, 0, 5000, NULL));
-    EXPECT(DP_EINVAL, hit_all(pool, &t, 0, 1, &(dp_options){.on_error = DP_ERRORS_COLLECT}));
-    cr_assert_eq(t.hits[0], 0);
+    EXPECT(0, hit_all(pool, t, 20, 10, NULL));
+    EXPECT(0, read_all(pool, t, 0, 5000, NULL));
+    EXPECT(DP_EINVAL, hit_all(pool, t, 0, 1, &(dp_options){.on_error = DP_ERRORS_COLLECT}));
+    cr_assert_eq(t->hits[0], 0);
+    world_free(t);
     end_pool(pool);
 }
 

@@ -217,6 +217,7 @@ static int wait_for_children(void *out, const void *in, void *context)
 
 DP_TEST(wait, the_only_worker_may_wait_inside_its_task)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     for (int spares = -1; spares <= 1; spares++)
         for (EACH(m, modes)) {
             dp_pool_options options = pool_options(1);
@@ -243,6 +244,7 @@ DP_TEST(wait, the_only_worker_may_wait_inside_its_task)
    in the same way. */
 DP_TEST(wait, workers_that_all_wait_run_what_they_wait_for)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     for (EACH(m, modes)) {
         dp_pool_options options = pool_options(3);
         options.spares = -1;
@@ -291,6 +293,7 @@ static int wait_for_self(void *out, const void *in, void *context)
 
 DP_TEST(wait, waiting_for_oneself_alone_is_refused)
 {
+    SKIP_ON_PROCESSES(NO_HANDLES);
     if (is_serial())
         cr_skip_test("the serial engine finishes a future before anybody sees it");
     dp_pool *pool = new_pool(1);

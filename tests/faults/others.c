@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The end of pools, engines of one's own, what a terminal shows, and calls that need nothing. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
@@ -129,6 +130,40 @@ static void progress_bar(void)
     close(terminal);
 }
 
+/* ---- Shared memory ---- */
+
+enum { LARGE = 3 << 20 };
+
+/* Takes a block as if it were the first one, and gives it back to the system. */
+static int use_shared(size_t size)
+{
+    char *memory = dp_shared_alloc(size);
+    if (!memory)
+        return 0;
+    for (size_t i = 0; i < size; i += 1000)
+        CHECK_EQUAL(memory[i], 0);
+    memset(memory, 1, size);
+    CHECK_EQUAL(dp_shared_holds(memory, size), 1);
+    dp_shared_free(memory);
+    return 1;
+}
+
+static void shared_memory(void)
+{
+    int code = 0;
+    begin();
+    errno = 77;
+    for (int i = 0; i < 3; i++) {
+        code = use_shared(10) ? 0 : DP_ENOMEM;
+        CHECK_EQUAL(use_shared(LARGE), code == 0);
+    }
+    CHECK_EQUAL(errno, 77);
+    succeeded(code);
+    fault_end();
+    CHECK(use_shared(10) && use_shared(LARGE));
+    CHECK_EQUAL(errno, 77);
+}
+
 /* ---- Calls that need nothing of the system ---- */
 
 static void take_message(void *context, int level, const char *text)
@@ -200,6 +235,7 @@ const scenario other_scenarios[] = {
     {"terminate_pool", terminate_pool, NULL},
     {"executor", executor, NULL},
     {"progress_bar", progress_bar, NULL},
+    {"shared_memory", shared_memory, NULL}, /* A heap is never given back. */
     {"nothing_needed", nothing_needed, NULL},
     {NULL, NULL, NULL},
 };

@@ -15,7 +15,7 @@ typedef struct scenario {
 
 /* Each of these lists ends with an entry without a name. */
 extern const scenario pool_scenarios[], verb_scenarios[], future_scenarios[], task_scenarios[],
-    other_scenarios[];
+    other_scenarios[], process_scenarios[], interprocess_scenarios[], journal_scenarios[];
 
 /* What is refused in this process: nothing, one thing, or a pair. */
 enum { MAX_REFUSALS = 2 };

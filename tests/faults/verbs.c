@@ -332,7 +332,7 @@ static void run_with(int is_async)
     dp_delayed calls[3];
     dp_future *future = UNSET_FUTURE;
     for (int i = 0; i < 3; i++)
-        calls[i] = (dp_delayed){mix_double, &in[i], &out[i]};
+        calls[i] = (dp_delayed){.f = mix_double, .arg = &in[i], .result = &out[i]};
     begin();
     int code = is_async ? dp_pool_run_async(pool, calls, 3, NULL, &future)
                         : dp_pool_run(pool, calls, 3, NULL);

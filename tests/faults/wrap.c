@@ -8,36 +8,53 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #if DP_HAVE_HWLOC
 #    include <hwloc.h>
 #endif
 
-/* Written while only one thread runs, or while it does not matter which one sees it first. */
-static struct {
-    atomic_int first, last, calls, happened;
-} faults[FAULTS];
-static atomic_int is_open;
+/* Written while only one thread runs, or while it does not matter which one sees it first. Shared
+   with the processes of pools: the calls are those of all of them. */
+static struct common {
+    struct {
+        atomic_int first, last, calls, happened;
+    } faults[FAULTS];
+    atomic_int is_open;
+} alone, *common = &alone;
 static atomic_long blocks, mapped, stuck, threads;
+static _Atomic(void *) shared; /* The last mapping that was made to be shared. */
 
 /* Shared with the forked processes. */
 static atomic_int *most_calls;
 
 void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 
+static void *map_shared(size_t size)
+{
+    void *map = __real_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED)
+        abort();
+    return map;
+}
+
 void fault_prepare(void)
 {
-    most_calls = __real_mmap(NULL, FAULTS * sizeof *most_calls, PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (most_calls == MAP_FAILED)
-        abort();
+    most_calls = map_shared(FAULTS * sizeof *most_calls);
+}
+
+void fault_share(void)
+{
+    common = map_shared(sizeof *common);
 }
 
 int fault_most_calls(fault which)
@@ -55,20 +72,20 @@ void fault_begin(const refusal *refusals, int count)
 {
     for (int i = 0; i < count; i++) {
         const refusal *r = &refusals[i];
-        atomic_store(&faults[r->which].last, r->onwards ? INT_MAX : r->nth);
-        atomic_store(&faults[r->which].first, r->nth);
+        atomic_store(&common->faults[r->which].last, r->onwards ? INT_MAX : r->nth);
+        atomic_store(&common->faults[r->which].first, r->nth);
     }
-    atomic_store(&is_open, 1);
+    atomic_store(&common->is_open, 1);
 }
 
 void fault_end(void)
 {
-    atomic_store(&is_open, 0);
+    atomic_store(&common->is_open, 0);
 }
 
 int fault_refused(fault which)
 {
-    return atomic_load(&faults[which].happened);
+    return atomic_load(&common->faults[which].happened);
 }
 
 int fault_happened(void)
@@ -95,15 +112,15 @@ static void note_calls(fault which, int calls)
 /* Whether this call is to fail. */
 static int fails(fault which)
 {
-    int first = atomic_load(&faults[which].first);
+    int first = atomic_load(&common->faults[which].first);
     int lasts = which == FAULT_futex_missing && first > 0;
-    if (!atomic_load(&is_open) && !lasts)
+    if (!atomic_load(&common->is_open) && !lasts)
         return 0;
-    int call = atomic_fetch_add(&faults[which].calls, 1) + 1;
+    int call = atomic_fetch_add(&common->faults[which].calls, 1) + 1;
     note_calls(which, call);
-    if (first == 0 || call < first || call > atomic_load(&faults[which].last))
+    if (first == 0 || call < first || call > atomic_load(&common->faults[which].last))
         return 0;
-    atomic_store(&faults[which].happened, 1);
+    atomic_store(&common->faults[which].happened, 1);
     return 1;
 }
 
@@ -172,25 +189,30 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd,
         errno = ENOMEM;
     else
         map = __real_mmap(address, size, protection, flags, fd, offset);
-    if (map != MAP_FAILED)
+    /* What is shared stays until the process ends, and is not counted. */
+    if (map != MAP_FAILED && flags & MAP_SHARED)
+        atomic_store(&shared, map);
+    else if (map != MAP_FAILED)
         atomic_fetch_add(&mapped, (long)size);
     return map;
 }
 
 int __wrap_munmap(void *address, size_t size)
 {
-    int error = -1;
+    int error = -1, is_counted = address != atomic_load(&shared);
     if (fails(FAULT_munmap)) {
-        atomic_fetch_add(&stuck, (long)size);
+        atomic_fetch_add(&stuck, is_counted ? (long)size : 0);
         errno = ENOMEM;
     } else {
         error = __real_munmap(address, size);
     }
-    if (!error)
+    if (!error && is_counted)
         atomic_fetch_sub(&mapped, (long)size);
     return error;
 }
 
+REFUSED(int, mprotect, (void *address, size_t size, int protection), (address, size, protection),
+        -1, ENOMEM)
 REFUSED(int, madvise, (void *address, size_t size, int advice), (address, size, advice), -1, EINVAL)
 
 /* ---- Threads ---- */
@@ -241,8 +263,8 @@ REFUSED(int, sched_getcpu, (void), (), -1, ENOSYS)
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
 
-/* The library's only system calls of its own are futexes. */
-long __wrap_syscall(long number, ...)
+/* As the real one it takes six arguments, whether they were passed or not. */
+__attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...)
 {
     long a[6];
     va_list arguments;
@@ -256,12 +278,39 @@ long __wrap_syscall(long number, ...)
         errno = missing ? ENOSYS : EINTR;
         return -1;
     }
+    if ((number == SYS_pidfd_open && fails(FAULT_pidfd_open)) ||
+        (number == SYS_memfd_create && fails(FAULT_memfd_create)) ||
+        (number == SYS_timer_create && fails(FAULT_timer_create))) {
+        errno = EMFILE;
+        return -1;
+    }
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
+/* ---- Processes ---- */
+
+typedef void (*exit_handler)(int status, void *argument);
+
+REFUSED(pid_t, fork, (void), (), -1, EAGAIN)
+REFUSED(int, eventfd, (unsigned count, int flags), (count, flags), -1, EMFILE)
+REFUSED(int, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags), -1, EMFILE)
+REFUSED(int, setenv, (const char *name, const char *value, int overwrite), (name, value, overwrite),
+        -1, ENOMEM)
+REFUSED(int, on_exit, (exit_handler handler, void *argument), (handler, argument), -1, ENOMEM)
+
 /* ---- Files, terminals and what is loaded ---- */
 
-REFUSED(int, open, (const char *path, int flags), (path, flags), -1, EMFILE)
+/* Who gives no mode makes no file, so any will do. */
+REFUSED(int, open, (const char *path, int flags, mode_t mode), (path, flags, mode), -1, EMFILE)
+REFUSED(ssize_t, pread, (int fd, void *buffer, size_t size, off_t at), (fd, buffer, size, at), -1,
+        EIO)
+REFUSED(ssize_t, pwrite, (int fd, const void *buffer, size_t size, off_t at),
+        (fd, buffer, size, at), -1, ENOSPC)
+REFUSED(int, fstat, (int fd, struct stat *status), (fd, status), -1, EIO)
+REFUSED(int, ftruncate, (int fd, off_t size), (fd, size), -1, EIO)
+REFUSED(int, fdatasync, (int fd), (fd), -1, EIO)
+REFUSED(int, fsync, (int fd), (fd), -1, EIO)
+REFUSED(int, flock, (int fd, int operation), (fd, operation), -1, ENOLCK)
 REFUSED(ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size), -1, EIO)
 REFUSED(ssize_t, write, (int fd, const void *buffer, size_t size), (fd, buffer, size), -1, EAGAIN)
 REFUSED(int, access, (const char *path, int mode), (path, mode), -1, EACCES)
@@ -269,6 +318,7 @@ REFUSED(int, ioctl, (int fd, unsigned long request, void *argument), (fd, reques
         ENOTTY)
 REFUSED(int, isatty, (int fd), (fd), 0, ENOTTY)
 REFUSED(long, sysconf, (int name), (name), -1, EINVAL)
+REFUSED(int, sysinfo, (struct sysinfo * machine), (machine), -1, EINVAL)
 REFUSED(void *, dlsym, (void *handle, const char *name), (handle, name), NULL, ENOMEM)
 
 /* ---- hwloc ---- */

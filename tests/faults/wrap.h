@@ -19,6 +19,7 @@
     X(mmap, DP_ENOMEM)                        \
     X(munmap, DP_ENOMEM)                      \
     X(madvise, 0)                             \
+    X(mprotect, DP_ENOMEM)                    \
     X(pthread_create, DP_ETHREAD)             \
     X(pthread_attr_init, DP_ENOMEM)           \
     X(pthread_attr_setstacksize, 0)           \
@@ -28,6 +29,7 @@
     X(sched_getaffinity, DP_ENOTSUP)          \
     X(sched_getcpu, 0)                        \
     X(sysconf, 0)                             \
+    X(sysinfo, 0)                             \
     X(open, 0)                                \
     X(read, 0)                                \
     X(write, 0)                               \
@@ -35,6 +37,21 @@
     X(ioctl, 0)                               \
     X(isatty, 0)                              \
     X(dlsym, 0)                               \
+    X(fork, DP_EPROCESS)                      \
+    X(eventfd, DP_EPROCESS)                   \
+    X(signalfd, DP_EPROCESS)                  \
+    X(pidfd_open, DP_EPROCESS)                \
+    X(pread, DP_EIO)                          \
+    X(pwrite, DP_EIO)                         \
+    X(fstat, DP_EIO)                          \
+    X(ftruncate, DP_EIO)                      \
+    X(fdatasync, DP_EIO)                      \
+    X(fsync, DP_EIO)                          \
+    X(flock, 0)                               \
+    X(memfd_create, DP_EPROCESS)              \
+    X(timer_create, 0)                        \
+    X(setenv, 0)                              \
+    X(on_exit, 0)                             \
     X(hwloc_topology_init, DP_ENOMEM)         \
     X(hwloc_topology_set_all_types_filter, 0) \
     X(hwloc_topology_set_type_filter, 0)      \
@@ -65,6 +82,9 @@ typedef struct refusal {
 /* To be called once, before the processes that are to fail are forked: these then tell how many
    calls they made. */
 void fault_prepare(void);
+
+/* To be called first in such a process, so that those that it forks count as a part of it. */
+void fault_share(void);
 
 /* The most calls that a process has made of this function between fault_begin() and fault_end(). */
 int fault_most_calls(fault which);

@@ -67,7 +67,8 @@ static int call_run(fuzz_job *job, dp_pool *pool, dp_future **future)
     job->delayed = calloc(job->n + 1, sizeof *job->delayed);
     CHECK(job->delayed);
     for (size_t i = 0; i < job->n; i++)
-        job->delayed[i] = (dp_delayed){item_map, job->in + i * job->size, job->out + i * job->size};
+        job->delayed[i] = (dp_delayed){
+            .f = item_map, .arg = job->in + i * job->size, .result = job->out + i * job->size};
     return future ? dp_pool_run_async(pool, job->delayed, job->n, &job->options, future)
                   : dp_pool_run(pool, job->delayed, job->n, &job->options);
 }
@@ -197,7 +198,7 @@ static void call_async(player *p, fuzz_job *job, closedness c)
         job->gate = p->opened + 1;
     int code = call(job, job->pool, &future);
     if (was_refused(c, code)) {
-        const dp_error error = {code, 0, DP_NO_ITEM, dp_strerror(code)};
+        const dp_error error = {.code = code, .item = DP_NO_ITEM, .text = dp_strerror(code)};
         CHECK(!future);
         job_settle(job, code, &error);
         return;

@@ -19,6 +19,8 @@ ELSEWHERE = {
     "dp_task_run": "DP_RUN_INTO()", "dp_task_must_run": "DP_RUN()",
     "dp_engine_register": "support/custom.c, whose engine pools may have",
 }
+# What belongs to processes, which a program of the fuzzer has none of.
+ELSEWHERE_BEGINNING = ("dp_process_", "dp_lock_", "dp_event_", "dp_barrier_")  # stress.interprocess
 
 
 def exported(library):
@@ -33,7 +35,7 @@ def main():
     called = set(re.findall(r"\b(dp_\w+)\b", sources))
     names = exported(sys.argv[1])
     wrong = [f"{name} is not called by the fuzzer" for name in sorted(names - called)
-             if name not in ELSEWHERE]
+             if name not in ELSEWHERE and not name.startswith(ELSEWHERE_BEGINNING)]
     wrong += [f"{name} is not exported any more" for name in sorted(ELSEWHERE.keys() - names)]
     wrong += [f"{name} is called, and need not be listed" for name in sorted(called)
               if name in ELSEWHERE]

@@ -183,7 +183,7 @@ static fuzz_job *following(player *p, const fuzz_step *s, pool_life *life, dp_po
 static void take_following(player *p, fuzz_job *job, closedness c, int code, dp_future *future)
 {
     if (was_refused(c, code)) {
-        const dp_error error = {code, 0, DP_NO_ITEM, dp_strerror(code)};
+        const dp_error error = {.code = code, .item = DP_NO_ITEM, .text = dp_strerror(code)};
         CHECK(!future);
         job->npreds = 0;
         job_settle(job, code, &error);

@@ -82,9 +82,11 @@ void pool_make(unsigned slot, unsigned how, int must)
                                .worker_context = life,
                                .spares = how & 64 ? -1 : 2};
     life->is_executor = options.engine >= DP_ENGINE_REGISTERED;
-    /* Hints, which change nothing as long as there are no other engines. */
+    /* Hints, which change nothing where tasks need the program's memory. */
     options.prefer = (dp_prefer)((how >> 2) % 3);
     options.require = (dp_require)(how >> 4 & 1);
+    if (options.prefer == DP_PREFER_PROCESSES)
+        options.require = DP_REQUIRE_SHARED_MEMORY;
     if (how & 16) {
         options.local_size = sizeof(uint64_t);
         options.local_fini = end_local;

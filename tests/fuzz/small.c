@@ -238,11 +238,51 @@ static void words(const fuzz_step *s)
     CHECK(code >= 0 && (size_t)code < size && strlen(line) == (size_t)code);
     for (int e = -40; e < 3; e++) {
         CHECK(dp_strerror(e)[0] && dp_errname(e)[0]);
-        CHECK((strcmp(dp_errname(e), "DP_EUNKNOWN") == 0) == (e > 0 || e < DP_EINIT));
+        CHECK((strcmp(dp_errname(e), "DP_EUNKNOWN") == 0) == (e > 0 || e < DP_EOWNERDEAD));
     }
     dp_progress_bar(&progress, NULL);
     CHECK_EQUAL(dp_version(), DP_VERSION);
     CHECK(dp_version_string()[0]);
+}
+
+/* A channel gives what it was sent, in one process. */
+static void messages(const fuzz_step *s)
+{
+    dp_channel *channel;
+    unsigned char bytes[8];
+    size_t capacity = 1u + (s->slot & 3), sent = 0, got;
+    CHECK_EQUAL(dp_channel_create(&channel, capacity, sizeof bytes), 0);
+    CHECK_EQUAL(dp_channel_join(channel, DP_CHANNEL_SENDER), 0);
+    for (size_t i = 0; i <= capacity; i++) {
+        memset(bytes, (int)i, sizeof bytes);
+        int code = dp_channel_send(channel, bytes, (s->extra + i) % 9, 0);
+        CHECK_EQUAL(code, i < capacity ? 0 : DP_ETIMEDOUT);
+        sent += code == 0;
+    }
+    CHECK_EQUAL(dp_channel_count(channel), (long long)sent);
+    CHECK_EQUAL(dp_channel_leave(channel, DP_CHANNEL_SENDER), 0);
+    CHECK_EQUAL(dp_channel_close(channel), 0);
+    for (size_t i = 0; i < sent; i++) {
+        CHECK_EQUAL(dp_channel_receive(channel, bytes, sizeof bytes, &got, 0), 0);
+        CHECK(got == (s->extra + i) % 9 && (got == 0 || bytes[got - 1] == i));
+    }
+    CHECK_EQUAL(dp_channel_receive(channel, bytes, sizeof bytes, &got, 0), DP_ECLOSED);
+    dp_channel_destroy(channel);
+}
+
+/* Two blocks of one size are two; the second one is there as often as the first. */
+static void shared_blocks(const fuzz_step *s)
+{
+    size_t size = (size_t)s->extra << (s->slot & 7);
+    unsigned char *a = dp_shared_alloc(size), *b = dp_shared_alloc(size);
+    CHECK(a && b && dp_shared_holds(a, size) && !dp_shared_holds(&size, sizeof size));
+    for (size_t i = 0; i < size; i++)
+        CHECK_EQUAL(a[i], 0);
+    memset(a, 0xff, size);
+    CHECK(size == 0 || (b[0] == 0 && b[size - 1] == 0));
+    dp_shared_free(s->fail & 1 ? a : b);
+    dp_shared_free(s->fail & 1 ? b : a);
+    dp_shared_free(NULL);
 }
 
 /* What belongs into tasks, outside of them. */
@@ -359,7 +399,7 @@ static void bad_arrays(dp_pool *pool)
     char c = 0;
     dp_future *f;
     dp_column column = {&c, 1, SIZE_MAX};
-    dp_delayed delayed = {NULL, NULL, NULL};
+    dp_delayed delayed = {.f = NULL};
     CHECK_EQUAL(dp_pool_map(pool, NULL, &c, 1, &c, 1, 1, NULL), DP_EINVAL);
     CHECK_EQUAL(dp_pool_map(pool, never_item, NULL, 1, &c, 1, 1, NULL), DP_EINVAL);
     CHECK_EQUAL(dp_pool_map(pool, never_item, &c, 16, &c, 1, SIZE_MAX, NULL), DP_EOVERFLOW);
@@ -397,8 +437,8 @@ static void bad_objects(const handle *h)
     CHECK_EQUAL(dp_pool_create(&made, &options), DP_EINVAL);
     options = (dp_pool_options){.engine = (dp_engine)99};
     CHECK_EQUAL(dp_pool_create(&made, &options), DP_EINVAL);
-    options = (dp_pool_options){.engine = DP_ENGINE_PROCESSES};
-    CHECK_EQUAL(dp_pool_create(&made, &options), DP_ENOTSUP);
+    options = (dp_pool_options){.engine = DP_ENGINE_PROCESSES, .require = DP_REQUIRE_SHARED_MEMORY};
+    CHECK_EQUAL(dp_pool_create(&made, &options), DP_EINVAL);
     CHECK(!made);
     CHECK_EQUAL(dp_future_wait(NULL, 0), DP_EINVAL);
     CHECK_EQUAL(dp_future_cancel(NULL), DP_EINVAL);
@@ -446,6 +486,8 @@ int small_op(player *p, const fuzz_step *s)
         return 1;
     case OP_words:
         words(s);
+        shared_blocks(s);
+        messages(s);
         return 1;
     case OP_outside:
         outside();

@@ -90,8 +90,8 @@ DP_TASK(unsigned, count_leaves, (unsigned, depth))
 
 static int call_runs(dp_pool *pool, tally *t)
 {
-    dp_delayed calls[3] = {
-        {count_delayed, t, NULL}, {count_delayed, t, NULL}, {count_delayed, t, NULL}};
+    const dp_delayed one = {.f = count_delayed, .arg = t};
+    dp_delayed calls[3] = {one, one, one};
     t->want = 3;
     return dp_pool_run(pool, calls, 3, NULL);
 }

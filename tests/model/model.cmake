@@ -2,7 +2,7 @@
 #
 # The model checker; tests/model/README.md tells how it works.
 # Each test tries everything with so many deviations from the plainest run.
-set(models_3 park lock lock_sleep future timeout callback wait_any then deque again leapfrog law
+set(models_3 orders park lock lock_sleep future timeout callback wait_any then deque again leapfrog law
     law_loop guest)
 set(models_4 law_newer)
 set(models_2 loop pool wake closing reserved queued post bit pinned law_lane imap imap_unordered
@@ -10,8 +10,8 @@ set(models_2 loop pool wake closing reserved queued post bit pinned law_lane ima
     executor_jobs executor_refused executor_then executor_at_once executor_loops executor_alone
     executor_closing executor_cancelled)
 set(models_1 jobs call nudged resize surplus leaving slow_hook hooks refused lend spare spare_task
-    spare_fails spare_resized spare_comes_back nap nap_job nap_meet handover visitors crossing
-    helped law_loop_newer chain chain_older lanes nested imap_limited limited_calls then_all
+    spare_fails spare_resized spare_comes_back nap nap_job nap_meet handover late_visitor visitors
+    crossing helped law_loop_newer chain chain_older lanes nested imap_limited limited_calls then_all
     then_all_cancelled inner_cancelled inner_late inner_executor)
 
 set(model_sources ${sources})
@@ -21,8 +21,8 @@ list(REMOVE_ITEM model_files # in another one's file
     law_newer law_loop_newer law_lane chain_older stopped imap_unordered imap_destroyed
     imap_limited imap_takers limited_calls limited_turns then_all_cancelled completed_destroyed
     pinned leaving slow_hook spare_task spare_fails spare_resized spare_comes_back crossing nap_job
-    nap_meet visitors reserved executor_jobs executor_refused executor_then executor_at_once
-    executor_loops executor_alone executor_closing executor_cancelled inner_cancelled inner_late
+    nap_meet visitors late_visitor reserved executor_jobs executor_refused executor_then
+    executor_at_once executor_loops executor_alone executor_closing executor_cancelled inner_cancelled inner_late
     inner_executor)
 list(TRANSFORM model_files REPLACE "(.+)" "tests/model/models/\\1.c")
 

@@ -17,11 +17,12 @@
     MODEL(nudged) MODEL(resize) MODEL(surplus) MODEL(leaving) MODEL(slow_hook) MODEL(hooks) \
     MODEL(refused) MODEL(lend) MODEL(spare) MODEL(spare_task) MODEL(spare_fails) \
     MODEL(spare_resized) MODEL(spare_comes_back) MODEL(nap) MODEL(nap_job) MODEL(nap_meet) \
-    MODEL(post) MODEL(bit) MODEL(pinned) MODEL(handover) MODEL(visitors) MODEL(crossing) \
+    MODEL(post) MODEL(bit) MODEL(pinned) MODEL(handover) MODEL(late_visitor) MODEL(visitors) \
+    MODEL(crossing) \
     MODEL(closing) MODEL(reserved) MODEL(queued) MODEL(helped) \
     MODEL(executor_jobs) MODEL(executor_refused) MODEL(executor_then) MODEL(executor_at_once) \
     MODEL(executor_loops) MODEL(executor_alone) MODEL(executor_closing) MODEL(executor_cancelled) \
-    MODEL(inner_cancelled) MODEL(inner_late) MODEL(inner_executor)
+    MODEL(inner_cancelled) MODEL(inner_late) MODEL(inner_executor) MODEL(orders)
 /* clang-format on */
 
 #endif

@@ -304,6 +304,16 @@ void dp__futex_wake(_Atomic(uint32_t) *word, int count)
         }
 }
 
+void dp__futex_wait_shared(_Atomic(uint32_t) *word, uint32_t expected, int64_t deadline)
+{
+    dp__futex_wait(word, expected, deadline);
+}
+
+void dp__futex_wake_shared(_Atomic(uint32_t) *word, int count)
+{
+    dp__futex_wake(word, count);
+}
+
 /* ---- Threads ---- */
 
 static int all_ended(void)

@@ -4,7 +4,8 @@
  * and SIGPROF with handlers that interrupt system calls (no SA_RESTART) and lets a timer send
  * SIGALRM a thousand times a second to the process. Each of those sends both signals on to one of
  * the process's threads, which come in turn: dp's workers block SIGALRM, which then stays pending
- * and must never be handled there, and take SIGPROF. Forked children get a storm of their own.
+ * and must never be handled there, and take SIGPROF. Forked children get a storm of their own,
+ * until they give SIGALRM its default action, as dp's worker processes do.
  *
  * It begins with the program, or with STORM=called when storm_begin() is called, for test runners
  * that do not bear it. A program that ends with exit() after a while without signals fails.
@@ -216,6 +217,33 @@ __attribute__((constructor)) static void load(void)
 __attribute__((destructor)) static void unload(void)
 {
     storm_end();
+}
+
+/* ---- No handlers any more ---- */
+
+static int (*real_sigaction)(int number, const struct sigaction *action, struct sigaction *old);
+
+/* What is pending would end the process. */
+static void forget_pending(int number)
+{
+    const struct sigaction ignored = {.sa_handler = SIG_IGN};
+    real_sigaction(number, &ignored, NULL);
+}
+
+int sigaction(int number, const struct sigaction *action, struct sigaction *old)
+{
+    int is_plain = action && !(action->sa_flags & SA_SIGINFO) && action->sa_handler == SIG_DFL;
+    if (!real_sigaction)
+        *(void **)&real_sigaction = dlsym(RTLD_NEXT, "sigaction");
+    if (is_plain && (number == SIGALRM || number == SIGPROF)) {
+        struct sigaction before;
+        real_sigaction(number, NULL, &before);
+        if (number == SIGALRM && atomic_exchange(&is_on, 0))
+            timer_delete(timer);
+        forget_pending(number);
+        real_sigaction(number, &before, NULL);
+    }
+    return real_sigaction(number, action, old);
 }
 
 /* ---- Execution of something else ---- */

@@ -16,6 +16,8 @@ dp_engine engine_under_test(void)
         return DP_ENGINE_THREADS;
     if (strcmp(name, "serial") == 0)
         return DP_ENGINE_SERIAL;
+    if (strcmp(name, "processes") == 0)
+        return DP_ENGINE_PROCESSES;
     if (strcmp(name, "custom") == 0)
         return custom_engine();
     fprintf(stderr, "DP_TEST_ENGINE names no engine: %s\n", name);
@@ -30,6 +32,11 @@ int is_serial(void)
 int is_custom(void)
 {
     return engine_under_test() >= DP_ENGINE_REGISTERED;
+}
+
+int is_processes(void)
+{
+    return engine_under_test() == DP_ENGINE_PROCESSES;
 }
 
 dp_pool_options pool_options(int workers)

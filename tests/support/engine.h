@@ -5,10 +5,11 @@
 #include <dp/pool.h>
 
 /* The engine under test, from the environment variable DP_TEST_ENGINE: threads, which is the
-   default, serial, or custom, one that the tests register. */
+   default, serial, processes, or custom, one that the tests register. */
 dp_engine engine_under_test(void);
 int is_serial(void);
 int is_custom(void);
+int is_processes(void);
 
 /* Options for a pool of that engine. */
 dp_pool_options pool_options(int workers);

@@ -25,13 +25,14 @@
 #include "support/jobs.h"
 #include "support/leftovers.h"
 #include "support/sync.h"
+#include "support/world.h"
 
 #define DP_TEST(suite, name)                             \
     static void suite##_##name(void);                    \
     Test(suite, name)                                    \
     {                                                    \
         holdings before = holdings_now();                \
-        suite##_##name();                                \
+        world_run(suite##_##name);                       \
         const char *left = holdings_left_since(&before); \
         cr_assert(!left, "%s", left);                    \
         cr_assert(!has_leaked(), "memory was leaked");   \
@@ -45,6 +46,18 @@
         cr_assert(expect_got == expect_wanted, "%s: %s instead of %s", #call, \
                   dp_errname(expect_got), dp_errname(expect_wanted));         \
     } while (0)
+
+/* Ends a test on the process engine, on which what it shows is different. */
+#define SKIP_ON_PROCESSES(why)       \
+    do {                             \
+        if (is_processes())          \
+            cr_skip_test("%s", why); \
+    } while (0)
+
+/* Why, where several tests have the same reason. */
+#define NO_HANDLES  "what the application has made cannot be used in a worker"
+#define OWN_POOL    "in a worker the pool is another one, with the worker's share of the CPUs"
+#define SHARED_FORK "a child that is forked here shares the stack of the test"
 
 /* for (EACH(i, array)) { ... array[i] ... } */
 #define EACH(i, array)                    \

@@ -58,6 +58,83 @@ int others_sleep(void *unused)
     return running <= 1;
 }
 
+/* ---- Processes of pools ---- */
+
+/* They are nobody's children whom we could ask for, but they have memory in common with us: each
+   mapping that is shared, and has no file, has a number of its own. */
+enum { MAX_MAPPINGS = 64 };
+
+static int shared_mappings(const char *pid, unsigned long *numbers)
+{
+    char path[300], line[600], flags[8];
+    int count = 0;
+    unsigned long number;
+    snprintf(path, sizeof path, "/proc/%s/maps", pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    while (count < MAX_MAPPINGS && fgets(line, sizeof line, file))
+        if (sscanf(line, "%*s %7s %*s %*s %lu", flags, &number) == 2 && flags[3] == 's' && number)
+            numbers[count++] = number;
+    fclose(file);
+    return count;
+}
+
+static int has_one_of(const char *pid, const unsigned long *ours, int count)
+{
+    unsigned long theirs[MAX_MAPPINGS];
+    int their_count = shared_mappings(pid, theirs);
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < their_count; j++)
+            if (ours[i] == theirs[j])
+                return 1;
+    return 0;
+}
+
+static int is_of_a_pool(const char *pid)
+{
+    char path[300], name[32] = "";
+    snprintf(path, sizeof path, "/proc/%s/comm", pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%31s", name) != 1)
+        name[0] = 0;
+    fclose(file);
+    return strcmp(name, "dp-zygote") == 0 || strcmp(name, "dp-worker") == 0 ||
+           strcmp(name, "dp-keeper") == 0;
+}
+
+int count_processes(void)
+{
+    unsigned long ours[MAX_MAPPINGS];
+    int count = 0, mappings = shared_mappings("self", ours);
+    DIR *directory = mappings > 0 ? opendir("/proc") : NULL;
+    const struct dirent *entry;
+    if (!directory)
+        return 0;
+    while ((entry = readdir(directory))) /* The dead have no memory. */
+        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && is_of_a_pool(entry->d_name))
+            count += has_one_of(entry->d_name, ours, mappings);
+    closedir(directory);
+    return count;
+}
+
+int is_alive(int pid)
+{
+    char path[40], state = 'Z';
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = 'Z';
+    fclose(file);
+    return state != 'Z' && state != 'X';
+}
+
+/* ---- All of it ---- */
+
 holdings holdings_now(void)
 {
     siginfo_t info;
@@ -66,13 +143,15 @@ holdings holdings_now(void)
     now.children = waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD;
     now.descriptors = count_entries("/proc/self/fd", "");
     now.shared_memory = count_entries("/dev/shm", "dp");
+    now.processes = count_processes();
     return now;
 }
 
 static int is_more(const holdings *now, const holdings *before)
 {
     return now->threads > before->threads || now->children > before->children ||
-           now->descriptors > before->descriptors || now->shared_memory > before->shared_memory;
+           now->descriptors > before->descriptors || now->shared_memory > before->shared_memory ||
+           now->processes > before->processes;
 }
 
 const char *holdings_left_since(const holdings *before)
@@ -84,10 +163,10 @@ const char *holdings_left_since(const holdings *before)
         if (seconds_now() > deadline) {
             snprintf(text, sizeof text,
                      "left behind: threads %d -> %d, children %d -> %d, descriptors %d -> %d, "
-                     "entries of /dev/shm %d -> %d",
+                     "entries of /dev/shm %d -> %d, processes of pools %d -> %d",
                      before->threads, now.threads, before->children, now.children,
-                     before->descriptors, now.descriptors, before->shared_memory,
-                     now.shared_memory);
+                     before->descriptors, now.descriptors, before->shared_memory, now.shared_memory,
+                     before->processes, now.processes);
             return text;
         }
         sched_yield();

@@ -11,6 +11,7 @@ typedef struct holdings {
     int children;    /* 1 if there is any child process, dead ones that nobody awaited included. */
     int descriptors; /* Entries of /proc/self/fd. */
     int shared_memory; /* Entries of /dev/shm whose names begin with "dp". */
+    int processes;     /* Zygotes and workers of the process's pools, dead ones not included. */
 } holdings;
 
 holdings holdings_now(void);
@@ -37,6 +38,13 @@ const char *holdings_left_since(const holdings *before);
 
 /* Looks for leaked memory and reports it on standard error. Always 0 without the sanitizer. */
 int has_leaked(void);
+
+/* Processes of pools that this process has made, zygotes and workers; dead ones that their parent
+   has not awaited do not count. */
+int count_processes(void);
+
+/* Whether there is such a process, of the pools of whoever; a dead one is none. */
+int is_alive(int pid);
 
 /* Threads of this process now. */
 int count_threads(void);

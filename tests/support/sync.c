@@ -2,11 +2,14 @@
 #define _GNU_SOURCE
 #include "support/sync.h"
 
-#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 double seconds_now(void)
 {
@@ -15,35 +18,35 @@ double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+/* A futex that is not private: the others may be processes. */
+static long futex(counter *c, int operation, int value, const struct timespec *limit)
+{
+    return syscall(SYS_futex, &c->value, operation, value, limit, NULL, FUTEX_BITSET_MATCH_ANY);
+}
+
 void counter_add(counter *c, int amount)
 {
-    pthread_mutex_lock(&c->mutex);
-    c->value += amount;
-    pthread_cond_broadcast(&c->changed);
-    pthread_mutex_unlock(&c->mutex);
+    atomic_fetch_add(&c->value, amount);
+    futex(c, FUTEX_WAKE, INT_MAX, NULL);
 }
 
 int counter_get(counter *c)
 {
-    pthread_mutex_lock(&c->mutex);
-    int value = c->value;
-    pthread_mutex_unlock(&c->mutex);
-    return value;
+    return atomic_load(&c->value);
 }
 
 int counter_reaches(counter *c, int value, double seconds)
 {
-    struct timespec limit;
     double end = seconds_now() + seconds;
+    struct timespec limit;
     limit.tv_sec = (time_t)end;
     limit.tv_nsec = (long)((end - (double)limit.tv_sec) * 1e9);
-    pthread_mutex_lock(&c->mutex);
-    while (c->value < value &&
-           pthread_cond_clockwait(&c->changed, &c->mutex, CLOCK_MONOTONIC, &limit) != ETIMEDOUT)
-        ;
-    int reached = c->value >= value;
-    pthread_mutex_unlock(&c->mutex);
-    return reached;
+    for (;;) {
+        int seen = atomic_load(&c->value);
+        if (seen >= value || seconds_now() >= end)
+            return seen >= value;
+        futex(c, FUTEX_WAIT_BITSET, seen, &limit); /* Until a moment of the monotonic clock. */
+    }
 }
 
 void counter_wait(counter *c, int value)

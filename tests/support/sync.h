@@ -9,24 +9,24 @@
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* Seconds until something that must happen counts as never: far beyond what a busy machine or a
    sanitizer needs. */
-#define PATIENCE 60.0
+#define PATIENCE 5.0
 
 /* Seconds of the monotonic clock. */
 double seconds_now(void);
 
-/* A number that only grows, and that threads can wait for. A gate is a counter that grows to 1. */
+/* A number that only grows, and that threads can wait for, and processes where it is shared. A gate
+   is a counter that grows to 1. */
 typedef struct counter {
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    int value;
+    _Atomic(int) value;
 } counter;
 
-#define COUNTER_INIT                                           \
-    {                                                          \
-        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0 \
+#define COUNTER_INIT \
+    {                \
+        0            \
     }
 
 void counter_add(counter *c, int amount);

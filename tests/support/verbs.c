@@ -179,7 +179,7 @@ static int call_for_3d_async(dp_pool *pool, size_t n)
 static void delay(dp_delayed *calls, int *out, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        calls[i] = (dp_delayed){element, &in[i], &out[i]};
+        calls[i] = (dp_delayed){.f = element, .arg = &in[i], .result = &out[i]};
 }
 
 static int call_run(dp_pool *pool, size_t n)

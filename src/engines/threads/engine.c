@@ -8,6 +8,7 @@
 #include "local.h"
 #include "loop.h"
 #include "platform/check.h"
+#include "table.h"
 #include "team_life.h"
 
 /* The table that the front knows the thread engine by. */
@@ -49,7 +50,7 @@ static int is_foreign(const dp__team *team)
     return team->generation != dp__fork_generation();
 }
 
-static int inside(void *state)
+int dp__threads_inside(void *state)
 {
     return dp__worker_in(state) || dp__is_marked(state);
 }
@@ -77,13 +78,13 @@ static int run_short(dp__team *team, dp__batch *batch, int within)
     return 0;
 }
 
-static int run(void *state, dp__batch *batch)
+int dp__threads_run(void *state, dp__batch *batch)
 {
     dp__team *team = state;
     dp__guest guest;
     if (is_foreign(team))
         return DP_EFORKED;
-    int within = inside(team);
+    int within = dp__threads_inside(team);
     /* Without a worker there would be no dp_worker_local(). */
     if (batch->n > 0 && dp__loop_is_short(team, batch) && (within || team->local_size == 0))
         return run_short(team, batch, within);
@@ -99,13 +100,13 @@ static int run(void *state, dp__batch *batch)
     return 0;
 }
 
-static int submit(void *state, dp__job *job)
+int dp__threads_submit(void *state, dp__job *job)
 {
     dp__team *team = state;
     return is_foreign(team) ? DP_EFORKED : dp__inject_push(team, job);
 }
 
-static int run_pending(void *state, dp__job *job)
+int dp__threads_run_pending(void *state, dp__job *job)
 {
     dp__team *team = state;
     dp__worker *self = dp__worker_in(team);
@@ -134,20 +135,20 @@ static int run_pending(void *state, dp__job *job)
     return claimed;
 }
 
-static int help(void *state, dp__job *job, int64_t deadline)
+int dp__threads_help(void *state, dp__job *job, int64_t deadline)
 {
     dp__worker *self = dp__worker_in(state);
     if (dp__inject_is_inside(job))
         return DP_EDEADLOCK;
     if (deadline != INT64_MAX)
         return 1;
-    if (run_pending(state, job))
+    if (dp__threads_run_pending(state, job))
         return 0;
     /* A wait inside a task helps, or the worker it blocks might be the last one. */
     return self ? dp__inject_wait(self, job) : 1;
 }
 
-static void cancel(void *state)
+void dp__threads_cancel(void *state)
 {
     dp__inject_drop_all(state);
 }
@@ -157,14 +158,14 @@ static int resize(void *state, unsigned workers)
     return dp__team_resize(state, workers);
 }
 
-static void close_team(void *state)
+void dp__threads_close(void *state)
 {
     dp__team *team = state;
     dp__inject_close(team);
     dp__idle_nudge(team, UINT32_MAX);
 }
 
-static int stop(void *state, enum dp__stop how, int64_t deadline)
+int dp__threads_stop(void *state, enum dp__stop how, int64_t deadline)
 {
     dp__team *team = state;
     if (how == DP__STOP_CANCEL) {
@@ -174,17 +175,17 @@ static int stop(void *state, enum dp__stop how, int64_t deadline)
     return dp__team_stop(team, deadline);
 }
 
-static void destroy(void *state)
+void dp__threads_destroy(void *state)
 {
     dp__team_destroy(state);
 }
 
-static void hold(void *state)
+void dp__threads_hold(void *state)
 {
     dp__fetch_add_relaxed(&((dp__team *)state)->holders, 1);
 }
 
-static int submit_held(void *state, dp__job *job)
+int dp__threads_submit_held(void *state, dp__job *job)
 {
     dp__team *team = state;
     int code = DP_ECLOSED;
@@ -199,13 +200,13 @@ static int submit_held(void *state, dp__job *job)
     return code;
 }
 
-static int reserve(void *state)
+int dp__threads_reserve(void *state)
 {
     return is_foreign(state) ? DP_EFORKED : dp__inject_reserve(state);
 }
 
-/* As a guest, like submit_held(). */
-static int submit_reserved(void *state, dp__job *job)
+/* As a guest, like dp__threads_submit_held(). */
+int dp__threads_submit_reserved(void *state, dp__job *job)
 {
     dp__team *team = state;
     dp__idle_guest_enter(team);
@@ -214,17 +215,17 @@ static int submit_reserved(void *state, dp__job *job)
     return 0;
 }
 
-static void unreserve(void *state)
+void dp__threads_unreserve(void *state)
 {
-    submit_reserved(state, NULL);
+    dp__threads_submit_reserved(state, NULL);
 }
 
-static void release(void *state)
+void dp__threads_release(void *state)
 {
     dp__team_release(state);
 }
 
-static unsigned workers(void *state)
+unsigned dp__threads_workers(void *state)
 {
     return dp__load_relaxed(&((dp__team *)state)->target);
 }
@@ -245,7 +246,7 @@ static void add_counts(dp_stats *stats, const dp__worker *worker)
     stats->jobs_run += dp__load_relaxed(&counts->jobs_run);
 }
 
-static void stats(void *state, dp_stats *out)
+void dp__threads_stats(void *state, dp_stats *out)
 {
     dp__team *team = state;
     /* Acquire: pairs with the release of whoever filled the tables before he counted the entry. */
@@ -277,7 +278,8 @@ static void *local(void *state)
     return self ? dp__local_of(self) : NULL;
 }
 
-static int task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame, int even_closed)
+int dp__threads_task_run(void *state, void (*root)(dp_task_slot *, void *), void *frame,
+                         int even_closed)
 {
     return dp__team_task_run(state, root, frame, even_closed);
 }
@@ -322,26 +324,26 @@ const dp__engine dp__engine_threads = {
     .name = "threads",
     .start = start,
     .share = share,
-    .run = run,
-    .submit = submit,
-    .help = help,
-    .run_pending = run_pending,
-    .cancel = cancel,
+    .run = dp__threads_run,
+    .submit = dp__threads_submit,
+    .help = dp__threads_help,
+    .run_pending = dp__threads_run_pending,
+    .cancel = dp__threads_cancel,
     .resize = resize,
-    .close = close_team,
-    .inside = inside,
-    .stop = stop,
-    .destroy = destroy,
-    .hold = hold,
-    .submit_held = submit_held,
-    .reserve = reserve,
-    .submit_reserved = submit_reserved,
-    .unreserve = unreserve,
-    .release = release,
-    .workers = workers,
+    .close = dp__threads_close,
+    .inside = dp__threads_inside,
+    .stop = dp__threads_stop,
+    .destroy = dp__threads_destroy,
+    .hold = dp__threads_hold,
+    .submit_held = dp__threads_submit_held,
+    .reserve = dp__threads_reserve,
+    .submit_reserved = dp__threads_submit_reserved,
+    .unreserve = dp__threads_unreserve,
+    .release = dp__threads_release,
+    .workers = dp__threads_workers,
     .lanes = lanes,
-    .stats = stats,
+    .stats = dp__threads_stats,
     .local = local,
-    .task_run = task_run,
+    .task_run = dp__threads_task_run,
     .blocking = blocking,
 };

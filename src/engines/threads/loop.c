@@ -290,7 +290,7 @@ void dp__loop_run(dp__worker *self, dp__batch *batch, size_t first)
     if (first >= batch->n)
         return;
     dp__loop *loop = NULL;
-    if (batch->n - first > 1 && self->loop_depth < DP__LOOP_DEPTH)
+    if (batch->n - first > 1 && !batch->is_whole && self->loop_depth < DP__LOOP_DEPTH)
         loop = descriptor(self, self->loop_depth);
     if (!loop) {
         dp__count(&self->counts.items, dp__loop_run_alone(self->team, batch, first));

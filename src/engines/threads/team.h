@@ -158,6 +158,7 @@ struct dp__team {
     _Atomic(uint32_t) closed;
     _Atomic(uint32_t) cancelling; /* terminate: hand out nothing more. */
     uint32_t generation;          /* Of fork(). */
+    void *annex; /* What an engine keeps here that has the team for some of its own; or NULL. */
     uint32_t max_spares;
     _Atomic(uint32_t) lanes;
     uint64_t id; /* Never used twice in a process. */

@@ -22,6 +22,17 @@
 /* How often a joiner looks whether the last guests have left. */
 #define GUEST_LOOK INT64_C(200000)
 
+/* The program ends. Threads are left as they are then, so that tools which ask at the end whether
+   all that have ended were joined do not find one that was about to be. */
+static _Atomic(uint32_t) is_exiting;
+
+#ifndef DP_MODEL /* Whose programs all end in one process. */
+__attribute__((destructor)) static void note_exit(void)
+{
+    dp__store_relaxed(&is_exiting, 1);
+}
+#endif
+
 /* Looks for work until none was found for a while. */
 static void work(dp__worker *self)
 {
@@ -156,7 +167,8 @@ static int try_end(dp__worker *self, enum dp__parked why)
        us. */
     int is_over = dp__thread_should_end(team);
     int end = is_over || (why == DP__PARKED_SURPLUS && dp__thread_is_surplus(team) &&
-                          dp__idle_parked(dp__load_relaxed(&team->idle)) > 0);
+                          dp__idle_parked(dp__load_relaxed(&team->idle)) > 0 &&
+                          !dp__load_relaxed(&is_exiting));
     if (end) {
         /* A job that came while we were still counted as awake has woken nobody else. Relaxed: who
            brings one takes the lock that this look goes through, either before or after us. So does

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_API_REMOTE_H
+#define DP_API_REMOTE_H
+
+/*
+ * Calls whose items run in other processes. Such a call is to the engine a single range, which
+ * takes all of its items there and comes back when they are over; so whatever else the front does
+ * with calls, it does with these.
+ */
+
+#include "call.h"
+#include "pool_internal.h"
+#include "wire.h"
+
+/* Has the items of the call run where the carrier takes them. */
+void dp__remote_bind_to(dp__call *call, dp__carrier *carrier);
+
+/* Whether what a worker writes there is lost unless it travels back. NULL: there is nothing. */
+int dp__remote_is_private(const void *memory);
+
+/* Whether the call would write into memory from which nothing comes back. */
+int dp__remote_loses(const dp__call *call);
+
+/* 0, or #DP_ENOTSHARED if that is so and the workers of the pool are processes. Before the call is
+   bound, and when all of it has been filled in. */
+static inline int dp__remote_check(const dp__call *call, const dp__engine *engine)
+{
+    return engine->carrier && dp__remote_loses(call) ? DP_ENOTSHARED : 0;
+}
+
+/* Has the items of the call run where the workers of the pool are. After dp__care_begin(), and
+   where the call will stay. */
+static inline void dp__remote_bind(dp__call *call, const dp__engine *engine, void *state)
+{
+    if (engine->carrier)
+        dp__remote_bind_to(call, engine->carrier(state));
+}
+
+/* Runs a call of one item where the workers of the call around it are, on its behalf and on the
+   calling thread. `care`: whose limits hold for the item, or NULL; `index`: what it is called in
+   errors and for its random numbers. Its code; DP_ECANCELLED if it was left. */
+int dp__remote_one(dp__call *call, const dp__call *outer, const dp__care *care, size_t index);
+
+/* Adds the context of a function that is told indices, those of the parcel, and what it finds of
+   arrays through it. `writes`: whether it may write into those that are written. Returns the
+   context for the worker. */
+void *dp__pack_context(const dp__call *call, dp__parcel *parcel, void *context, int writes);
+
+/* Values of dp__call::pack. */
+void dp__pack_map(const dp__call *call, dp__parcel *parcel, dp__call *sent);
+void dp__pack_starmap(const dp__call *call, dp__parcel *parcel, dp__call *sent);
+void dp__pack_delayed(const dp__call *call, dp__parcel *parcel, dp__call *sent);
+void dp__pack_loop(const dp__call *call, dp__parcel *parcel, dp__call *sent);
+void dp__pack_fold(const dp__call *call, dp__parcel *parcel, dp__call *sent);
+void dp__pack_tiles(const dp__call *call, dp__parcel *parcel, dp__call *sent);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_PROCESSES_CREW_H
+#define DP_PROCESSES_CREW_H
+
+/*
+ * The application's side of the workers: which of them are free, and what it has ordered of those
+ * that are not. Nothing in here is shared, so no process can spoil it.
+ */
+
+#include "platform/lock.h"
+#include "seat.h"
+#include "zygote.h"
+
+/* Items that are to be run. */
+typedef struct dp__stretch {
+    size_t begin, end;
+    unsigned before; /* How often a process was lost that had begun the first of them. */
+    int one_by_one;  /* Each is ordered for itself: some of them are not what they seem. */
+} dp__stretch;
+
+/* What the application knows of a seat. Whoever has taken it is the only one to touch it. */
+typedef struct dp__place {
+    dp__seat *seat;
+    uint32_t owner;      /* As in the seat, where somebody may write over it. */
+    uint32_t life;       /* In which a process has begun to work there, as in dp__seat::alive. */
+    uint32_t order;      /* The order that is out, as in the order word; 0: none. */
+    dp__stretch out;     /* What was ordered; its end comes nearer when some is taken back. */
+    size_t packed;       /* The end, when it was packed. */
+    size_t counted;      /* Items before this one have been told of as over. */
+    int64_t since;       /* When it was given. */
+    size_t unpacked;     /* Items before this one have been unpacked. */
+    int64_t unpacked_at; /* When the last of them were; when it was given if there are none. */
+    int asked; /* The zygote was asked to kill the worker, for this dp__cause; -1: it was not. */
+    dp__spot asked_at; /* Where it was. */
+    char *memory;      /* For parcels that are too large for the seat, or NULL. */
+    size_t room;       /* Bytes there. */
+} dp__place;
+
+/* A thread that waits for a place. */
+typedef struct dp__hungry {
+    uint32_t desk;
+    int place; /* What it was given, or -1. */
+    struct dp__hungry *next;
+} dp__hungry;
+
+typedef struct dp__crew {
+    dp__head *head;
+    dp__zygote zygote;
+    dp__place *place;
+    /* Under the lock: */
+    dp__lock lock;
+    uint32_t *free, free_count; /* Places, the last one used on top. */
+    uint16_t *desk, desk_count; /* Desks at which nobody is. */
+    unsigned callers;           /* Threads that have a desk. */
+    dp__hungry *first, **last;  /* Those without a place. */
+    _Atomic(uint32_t) hungry;   /* How many; relaxed, a hint. */
+    /* For stats. */
+    _Atomic(uint64_t) items, deaths;
+} dp__crew;
+
+/* Makes the crew of a pool and its processes. 0 or a code. */
+int dp__crew_create(dp__crew **crew, const dp_pool_options *options, unsigned workers,
+                    unsigned cpus);
+
+/* Tells all workers to end, and waits for that. 0 or DP_ETIMEDOUT. */
+int dp__crew_end(dp__crew *crew, int64_t deadline);
+
+/* Frees what the calling process has of a crew that has ended; or, in a child that the application
+   has forked, what it has of one that is its parent's. */
+void dp__crew_destroy(dp__crew *crew, int is_ours);
+
+/* Whether no worker comes any more. */
+int dp__crew_is_broken(const dp__crew *crew);
+
+/* ---- Places ---- */
+
+/* Sits down at a desk. Its number, or -1 if all are taken. */
+int dp__crew_enter(dp__crew *crew);
+void dp__crew_leave(dp__crew *crew, int desk);
+
+/* Takes a free place: its number, or -1. */
+int dp__crew_take(dp__crew *crew);
+
+/* Waits for a place, first come, first served; not much longer than until the deadline. -1: none
+   came. */
+int dp__crew_await(dp__crew *crew, uint32_t desk, int64_t deadline);
+
+/* Gives a place back, on which no order is out. */
+void dp__crew_give(dp__crew *crew, uint32_t place);
+
+/* How many places each of those who have a desk may keep while others have none. */
+unsigned dp__crew_share(dp__crew *crew);
+
+/* ---- Orders ---- */
+
+/* Orders part of a stretch, as much as there is memory for: fewer than all items only if that is
+   little. How many items; 0 if there is no memory for one. */
+size_t dp__place_order(dp__place *place, uint32_t desk, const dp__wire *wire,
+                       const dp__batch *batch, size_t chunk, const dp__stretch *what);
+
+/* Whether a process sits at a place on which no order is out. If not, the desk is rung when one
+   does. */
+int dp__place_is_alive(dp__place *place, uint32_t desk);
+
+/* Whether the worker that has carried the order out takes no more. */
+int dp__place_is_leaving(const dp__place *place);
+
+/* Whether the life is over in which the order was given. */
+int dp__place_is_over(const dp__place *place);
+
+/* What has become of the order that is out. */
+dp__outcome dp__place_look(const dp__place *place);
+
+/* How many items of the order are over, and whether one runs. */
+size_t dp__place_over(const dp__place *place, int *runs);
+
+/* Whether what the seat says of where the worker is can be; if not, somebody has written over it.
+ */
+int dp__place_is_sound(const dp__place *place);
+
+/* Whether the order that is out still stands there too. */
+int dp__place_is_in_order(const dp__place *place);
+
+/* Takes back what nobody has begun of the last half of the order, or of all of it. How many items:
+   the last ones. */
+size_t dp__place_take_back(dp__place *place, size_t chunk, int all);
+
+/* Copies the results out of the parcel, of the items before `ran` that have not been yet. */
+void dp__place_unpack(dp__place *place, const dp__wire *wire, const dp__batch *batch, size_t ran);
+
+/* Asks the zygote to kill the worker if it still is there. */
+void dp__place_kill(const dp__crew *crew, dp__place *place, dp__spot there, dp__cause cause);
+
+/* Asks the zygote to kill the worker, whose seat is not in order. */
+void dp__place_kill_spoilt(const dp__crew *crew, dp__place *place);
+
+/* The order that was out is done with. */
+void dp__place_clear(dp__place *place);
+
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "output.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "dp/error.h"
+#include "platform/clock.h"
+#include "platform/heap.h"
+#include "zygote.h"
+
+/* Bytes of an item and a stream that are kept if the options do not say. */
+enum { DEFAULT_LIMIT = 64 << 10 };
+
+/* An order ends early when so many bytes wait to be delivered, or some have waited so long. */
+enum { ORDER_BYTES = 256 << 10 };
+#define ORDER_NS INT64_C(50000000)
+
+/* ---- Files ---- */
+
+static uint64_t size_of(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && status.st_size > 0 ? (uint64_t)status.st_size : 0;
+}
+
+/* Gives back the memory of what lies between, except of the pages in which that begins and ends. */
+static void dig(int fd, uint64_t begin, uint64_t end)
+{
+    if (end > begin)
+        fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)begin,
+                  (off_t)(end - begin));
+}
+
+static int open_file(void)
+{
+    int fd = dp__beyond_standard((int)syscall(SYS_memfd_create, "dp-output", 1u /* CLOEXEC */));
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, O_APPEND);
+    return fd;
+}
+
+static size_t limit_of(const dp__head *head)
+{
+    size_t limit = head->options.process.output_limit;
+    return limit > 0 && limit < SIZE_MAX / 4 ? limit : DEFAULT_LIMIT;
+}
+
+/* ---- Notes ---- */
+
+static int has_room(const dp__output_log *log, uint32_t notes)
+{
+    /* Acquire: pairs with the release of who has read it. */
+    return dp__load_relaxed(&log->written) - dp__load_acquire(&log->read) <
+           DP__OUTPUT_NOTES - notes;
+}
+
+/* Notes what was printed since the last note, if anything was; without room, the next note has it.
+ */
+static void note(const dp__capture *capture, size_t item)
+{
+    dp__output_log *log = capture->log;
+    uint32_t written = dp__load_relaxed(&log->written);
+    const dp__output_note *last = &log->note[(written - 1) % DP__OUTPUT_NOTES];
+    dp__output_note *next = &log->note[written % DP__OUTPUT_NOTES];
+    uint64_t end[DP__STREAMS];
+    int is_news = 0;
+    for (int s = 0; s < DP__STREAMS; s++) {
+        end[s] = size_of(capture->fd[s]);
+        is_news |= end[s] > last->end[s];
+    }
+    if (!is_news || !has_room(log, 0))
+        return;
+    next->item = item;
+    for (int s = 0; s < DP__STREAMS; s++)
+        next->end[s] = end[s] > last->end[s] ? end[s] : last->end[s];
+    dp__store_release(&log->written, written + 1);
+}
+
+/* ---- In a worker ---- */
+
+static struct {
+    const dp__capture *capture;  /* NULL: nothing is captured. */
+    int64_t since;               /* When the first item that has printed was over, or INT64_MAX. */
+    uint64_t began[DP__STREAMS]; /* Where the order did. */
+} own = {.since = INT64_MAX};
+
+void dp__output_attach(const dp__head *head, uint32_t seat)
+{
+    if (!head->captures)
+        return;
+    own.capture = &head->captures[seat];
+    for (uint32_t i = 0; i < head->seats; i++)
+        for (int s = 0; s < DP__STREAMS && i != seat; s++)
+            close(head->captures[i].fd[s]);
+    dup2(own.capture->fd[0], STDOUT_FILENO);
+    dup2(own.capture->fd[1], STDERR_FILENO);
+    /* A process that crashes does not write what is in its buffers. */
+    setvbuf(stdout, NULL, _IONBF, 0);
+}
+
+void dp__output_start(void)
+{
+    if (own.capture)
+        note(own.capture, DP_NO_ITEM);
+}
+
+static const dp__output_note *last_note(const dp__output_log *log)
+{
+    return &log->note[(dp__load_relaxed(&log->written) - 1) % DP__OUTPUT_NOTES];
+}
+
+void dp__output_begin_order(void)
+{
+    if (!own.capture)
+        return;
+    for (int s = 0; s < DP__STREAMS; s++)
+        own.began[s] = last_note(own.capture->log)->end[s];
+    own.since = INT64_MAX;
+}
+
+int dp__output_end_item(size_t item)
+{
+    if (!own.capture)
+        return 0;
+    const dp__output_log *log = own.capture->log;
+    uint32_t written = dp__load_relaxed(&log->written);
+    /* The task may have given its standard output a buffer. */
+    fflush(stdout);
+    note(own.capture, item);
+    if (dp__load_relaxed(&log->written) == written && own.since == INT64_MAX)
+        return 0;
+    const dp__output_note *last = last_note(log);
+    int64_t now = dp__now_ns();
+    if (own.since == INT64_MAX)
+        own.since = now;
+    /* One for the death of this process, and one for the beginning of the next. */
+    return !has_room(log, 2) || now - own.since > ORDER_NS ||
+           last->end[0] - own.began[0] + last->end[1] - own.began[1] > ORDER_BYTES;
+}
+
+/* ---- In the zygote ---- */
+
+int dp__output_descriptors(const dp__head *head, int *fds)
+{
+    int count = 0;
+    for (uint32_t i = 0; head->captures && i < head->seats; i++)
+        for (int s = 0; s < DP__STREAMS; s++)
+            fds[count++] = head->captures[i].fd[s];
+    return count;
+}
+
+void dp__output_note_death(const dp__head *head, uint32_t number)
+{
+    const dp__seat *seat = &head->seat[number];
+    uint64_t at = dp__load_acquire(&seat->at);
+    if (head->captures)
+        note(&head->captures[number], at & 1 ? seat->base + (size_t)(at >> 1) : DP_NO_ITEM);
+}
+
+/* ---- In the application ---- */
+
+static void close_files(dp__capture *capture)
+{
+    for (int s = 0; s < DP__STREAMS; s++)
+        if (capture->fd[s] >= 0)
+            close(capture->fd[s]);
+}
+
+int dp__output_create(dp__head *head)
+{
+    if (!head->options.process.on_output)
+        return 0;
+    head->captures = calloc(head->seats, sizeof *head->captures);
+    dp__output_log *logs = dp__heap_alloc_zeroed(head->seats * sizeof *logs);
+    int is_open = 1;
+    if (!head->captures || !logs) {
+        free(head->captures);
+        head->captures = NULL;
+        dp__heap_free(logs);
+        return DP_ENOMEM;
+    }
+    for (uint32_t i = 0; i < head->seats; i++) {
+        head->captures[i].log = &logs[i];
+        for (int s = 0; s < DP__STREAMS; s++) {
+            head->captures[i].fd[s] = is_open ? open_file() : -1;
+            is_open = head->captures[i].fd[s] >= 0;
+        }
+    }
+    return is_open ? 0 : DP_EPROCESS;
+}
+
+/* Calls the user with the last part of what lies in a file from `begin` on. */
+static void deliver(const dp__head *head, int fd, uint64_t begin, uint64_t end, dp_output *output)
+{
+    const dp_pool_process_options *options = &head->options.process;
+    uint64_t limit = limit_of(head), kept = end - begin < limit ? end - begin : limit;
+    char *text = malloc((size_t)kept + 1);
+    ssize_t got = text ? pread(fd, text, (size_t)kept, (off_t)(end - kept)) : 0;
+    output->size = got > 0 ? (size_t)got : 0;
+    output->dropped = (size_t)(end - begin) - output->size;
+    output->text = text ? text : "";
+    if (text)
+        text[output->size] = 0;
+    int apart = dp__apart_begin();
+    options->on_output(options->output_context, output);
+    dp__apart_end(apart);
+    free(text);
+}
+
+/* Nothing that stands in a note is taken for granted. */
+static uint64_t bounded(uint64_t end, uint64_t taken, int fd)
+{
+    uint64_t size = size_of(fd);
+    return end < taken ? taken : end > size ? size > taken ? size : taken : end;
+}
+
+/* As far as the ends say, to whom the output tells. */
+static void deliver_up_to(const dp__head *head, dp__capture *capture,
+                          const uint64_t end[DP__STREAMS], dp_output *output)
+{
+    for (int s = 0; s < DP__STREAMS; s++) {
+        uint64_t to = bounded(end[s], capture->taken[s], capture->fd[s]);
+        if (to == capture->taken[s])
+            continue;
+        output->stream = s == 0 ? STDOUT_FILENO : STDERR_FILENO;
+        deliver(head, capture->fd[s], capture->taken[s], to, output);
+        dig(capture->fd[s], 0, to);
+        capture->taken[s] = to;
+    }
+}
+
+void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *batch,
+                        const dp__wire *wire, size_t begin, size_t end)
+{
+    if (!head->captures)
+        return;
+    dp__capture *capture = &head->captures[seat];
+    dp__output_log *log = capture->log;
+    uint32_t written = dp__load_acquire(&log->written), read = dp__load_relaxed(&log->read);
+    /* More than there is room for somebody has scribbled. */
+    if (written - read > DP__OUTPUT_NOTES)
+        read = written;
+    for (; read != written; read++) {
+        const dp__output_note new = log->note[read % DP__OUTPUT_NOTES];
+        dp_output output = {.item = DP_NO_ITEM, .worker = seat};
+        if (new.item >= begin &&new.item < end)
+            wire->name(batch, (size_t) new.item, &output);
+        deliver_up_to(head, capture, new.end, &output);
+    }
+    dp__store_release(&log->read, read);
+}
+
+void dp__output_trim(const dp__head *head, uint32_t seat)
+{
+    if (!head->captures)
+        return;
+    const dp__capture *capture = &head->captures[seat];
+    dp__output_log *log = capture->log;
+    const uint64_t limit = limit_of(head);
+    /* Acquire: the note. */
+    const dp__output_note last =
+        log->note[(dp__load_acquire(&log->written) - 1) % DP__OUTPUT_NOTES];
+    for (int s = 0; s < DP__STREAMS; s++) {
+        uint64_t begin = last.end[s] > capture->taken[s] ? last.end[s] : capture->taken[s];
+        uint64_t size = size_of(capture->fd[s]);
+        if (size > begin && size - begin > 2 * limit)
+            dig(capture->fd[s], begin, size - limit);
+    }
+}
+
+void dp__output_destroy(dp__head *head, int is_ours)
+{
+    dp__capture *captures = head->captures;
+    for (uint32_t i = 0; captures && i < head->seats; i++) {
+        dp_output output = {.item = DP_NO_ITEM, .worker = i};
+        const uint64_t all[DP__STREAMS] = {UINT64_MAX, UINT64_MAX};
+        if (is_ours)
+            deliver_up_to(head, &captures[i], all, &output);
+        close_files(&captures[i]);
+    }
+    if (captures && is_ours)
+        dp__heap_free(captures[0].log);
+    free(captures);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_PROCESSES_OUTPUT_H
+#define DP_PROCESSES_OUTPUT_H
+
+/*
+ * What tasks print. Each seat has two files in memory to which its process, and all that this
+ * starts, only ever append; and shared notes of where in there the output of an item ends. So
+ * nobody has to read while a task prints, what a process has printed outlives it, and offsets stay
+ * what they are: what was delivered, or is too much, becomes a hole.
+ *
+ * Notes are written by the worker after each item that has printed, and by the zygote when the
+ * worker has died. The application reads them when an order has ended.
+ */
+
+#include "seat.h"
+
+enum { DP__STREAMS = 2, DP__OUTPUT_NOTES = 64 };
+
+typedef struct dp__output_note {
+    uint64_t item; /* Or DP_NO_ITEM. */
+    uint64_t end[DP__STREAMS];
+} dp__output_note;
+
+/* A ring, shared: notes read .. written - 1 are new. */
+typedef struct dp__output_log {
+    _Alignas(DP__LINE) _Atomic(uint32_t) written; /* Release: the note. */
+    _Atomic(uint32_t) read;                       /* Release: the note may be overwritten. */
+    dp__output_note note[DP__OUTPUT_NOTES];
+} dp__output_log;
+
+/* Of each seat. It is memory of the application, of which the others have a copy. */
+typedef struct dp__capture {
+    int fd[DP__STREAMS];
+    dp__output_log *log;
+    /* In the application: whoever has the place. */
+    uint64_t taken[DP__STREAMS]; /* Delivered up to there. */
+} dp__capture;
+
+/* ---- In the application ---- */
+
+/* Makes what the options of the head want. 0 or a code. */
+int dp__output_create(dp__head *head);
+
+/* Delivers what is left, if the processes were ours and have ended; and gives all back. */
+void dp__output_destroy(dp__head *head, int is_ours);
+
+/* Delivers what was noted at a seat, of which an order of these items of the batch was carried out.
+ */
+void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *batch,
+                        const dp__wire *wire, size_t begin, size_t end);
+
+/* Drops what the item that runs has printed beyond the limit. */
+void dp__output_trim(const dp__head *head, uint32_t seat);
+
+/* ---- In the zygote ---- */
+
+/* The descriptors that are to stay open: how many. */
+int dp__output_descriptors(const dp__head *head, int *fds);
+
+/* The process of the seat has died. */
+void dp__output_note_death(const dp__head *head, uint32_t seat);
+
+/* ---- In a worker ---- */
+
+/* From now on it prints there. */
+void dp__output_attach(const dp__head *head, uint32_t seat);
+
+/* What was printed up to now belongs to no item. */
+void dp__output_start(void);
+
+/* An order has begun. */
+void dp__output_begin_order(void);
+
+/* What was printed since the last time belongs to the item. Whether the order should end, so that
+   it is delivered. */
+int dp__output_end_item(size_t item);
+
+#endif

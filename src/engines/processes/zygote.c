@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "zygote.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "oom.h"
+#include "output.h"
+#include "platform/clock.h"
+#include "platform/heap.h"
+#include "worker.h"
+
+/* Workers that die without having begun any item, one after the other: more are not begun. */
+enum { MAX_BARREN = 16 };
+
+/* A worker that was told to end gets so long for it. */
+#define GRACE_NS INT64_C(2000000000)
+
+/* How long it waits before it tries again to fork; and how long while there is no worker at all,
+   before it gives up. */
+enum { RETRY_MS = 20 };
+#define PATIENCE_NS INT64_C(2000000000)
+
+/* How long it waits for a process to stop. */
+enum { STOP_MS = 100 };
+
+typedef struct keeper {
+    dp__head *head;
+    int call, application, children; /* Descriptors; `children` tells of signals. */
+    pid_t own;
+    pid_t *pid;         /* Of each seat; 0: nobody sits there. */
+    uint32_t *life;     /* Of each seat; what stands there its worker may have written over. */
+    uint32_t *owner;    /* The same. */
+    unsigned barren;    /* Deaths in a row of processes that had not begun an item. */
+    int lacks;          /* A worker that could not be forked. */
+    int64_t give_up_at; /* When it gives up unless it has forked one; INT64_MAX: it has. */
+    int64_t oom_kills;  /* How many there were when it last looked. */
+    int64_t kill_at;    /* When those are killed who have not ended. */
+} keeper;
+
+/* ---- Processes ---- */
+
+/* Everything of the application's that a process should not have: its handlers, its place in a
+   terminal, its descriptors. */
+static void reset_signals(void)
+{
+    struct sigaction plain;
+    sigset_t none;
+    memset(&plain, 0, sizeof plain);
+    plain.sa_handler = SIG_DFL;
+    for (int number = 1; number < NSIG; number++)
+        sigaction(number, &plain, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void close_range_of(unsigned first, unsigned last)
+{
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+        return;
+    long most = sysconf(_SC_OPEN_MAX);
+    for (unsigned fd = first; fd <= last && (long)fd < most; fd++)
+        close((int)fd);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+static void close_all_but(int *keep, int count)
+{
+    unsigned next = 3;
+    qsort(keep, (size_t)count, sizeof *keep, by_number);
+    for (int i = 0; i < count; i++) {
+        if (keep[i] < 3)
+            continue;
+        close_range_of(next, (unsigned)keep[i] - 1);
+        next = (unsigned)keep[i] + 1;
+    }
+    close_range_of(next, ~0u);
+}
+
+/* Nobody reads what the application should; and standard output is open, if only to nowhere, so
+   that no other descriptor takes its place. */
+static void open_standard(void)
+{
+    int fd;
+    close(STDIN_FILENO);
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
+/* The kernel should rather kill a worker than the application. */
+static void offer_to_the_killer(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t ignored = write(fd, "500", 3);
+    (void)ignored;
+    close(fd);
+}
+
+/* The beginning of a child of the zygote. */
+static void become_worker(const keeper *z)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != z->own)
+        _exit(0);
+    setpgid(0, 0);
+    prctl(PR_SET_NAME, "dp-worker");
+    close(z->call);
+    close(z->application);
+    close(z->children);
+    reset_signals();
+    offer_to_the_killer();
+}
+
+/* Gives up. The application finds out when we are gone, which is after all others. */
+static void break_off(keeper *z)
+{
+    dp__store_release(&z->head->broken, 1);
+}
+
+static uint32_t life_of(const dp__seat *seat)
+{
+    return dp__load_acquire(&seat->order) & DP__ORDER_INCARNATION;
+}
+
+static void spawn(keeper *z, uint32_t seat)
+{
+    uint32_t life = z->life[seat];
+    pid_t pid = fork();
+    if (pid == 0) {
+        become_worker(z);
+        dp__worker_main(z->head, seat, life);
+    }
+    z->pid[seat] = pid > 0 ? pid : 0;
+    z->lacks |= pid < 0;
+    /* The pool is only beginning: it should rather not. */
+    if (pid < 0 && dp__load_acquire(&z->head->ready) < dp__load_relaxed(&z->head->wanted))
+        break_off(z);
+}
+
+/* Seats without a process. */
+static uint32_t count_empty(const keeper *z)
+{
+    uint32_t empty = 0;
+    for (uint32_t i = 0; i < z->head->seats; i++)
+        empty += z->pid[i] == 0;
+    return empty;
+}
+
+static int is_anybody_there(const keeper *z)
+{
+    return count_empty(z) < z->head->seats;
+}
+
+static void spawn_missing(keeper *z)
+{
+    if (dp__load_acquire(&z->head->ending) || dp__load_relaxed(&z->head->broken))
+        return;
+    uint32_t wanted = dp__load_acquire(&z->head->wanted), seats = z->head->seats;
+    uint32_t refused = dp__load_acquire(&z->head->refused);
+    /* One that was refused is not replaced. Before there is a pool the application has the others
+       end, once they have begun; but it would wait for one that has died in there. */
+    if (refused > 0) {
+        if (dp__load_acquire(&z->head->open) || count_empty(z) > refused)
+            break_off(z);
+        return;
+    }
+    z->lacks = 0;
+    for (uint32_t i = 0; i < wanted && i < seats; i++)
+        if (z->pid[i] == 0)
+            spawn(z, i);
+}
+
+/* Calls wait for a worker, but not for ever. */
+static void give_up_in_time(keeper *z)
+{
+    if (!z->lacks || is_anybody_there(z))
+        z->give_up_at = INT64_MAX;
+    else if (z->give_up_at == INT64_MAX)
+        z->give_up_at = dp__deadline(PATIENCE_NS);
+    else if (dp__now_ns() >= z->give_up_at)
+        break_off(z);
+}
+
+/* With its group, which it may have left. */
+static void kill_worker(pid_t pid)
+{
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL);
+}
+
+static void kill_all(const keeper *z)
+{
+    for (uint32_t i = 0; i < z->head->seats; i++)
+        if (z->pid[i] > 0)
+            kill_worker(z->pid[i]);
+}
+
+/* ---- Death ---- */
+
+/* Whether the kernel has killed since the last look. It may have been another process than the one
+   that we ask for; but one was. */
+static int has_memory_run_out(keeper *z)
+{
+    int64_t before = z->oom_kills;
+    z->oom_kills = dp__oom_kills();
+    return before >= 0 && z->oom_kills > before;
+}
+
+/* The seat goes to its next life, in which it has no order yet; who gave one in this life finds
+   that out. */
+static void bury(keeper *z, uint32_t number, const siginfo_t *how)
+{
+    dp__seat *seat = &z->head->seat[number];
+    uint32_t word = dp__load_acquire(&seat->order), life = z->life[number];
+    int by_exit = how->si_code == CLD_EXITED, status = how->si_status;
+    int has_begun =
+        (dp__load_acquire(&seat->alive) & ~(uint32_t)DP__ALIVE_LEAVING) == (life | DP__ALIVE_BEGUN);
+    /* By its own doing, before it came to work; but not because its hook has failed. */
+    int is_barren =
+        !has_begun && word == life && (by_exit ? status != DP__WORKER_REFUSED : status != SIGKILL);
+    z->pid[number] = 0;
+    if (z->owner[number] > 0)
+        dp__heap_free_of(z->owner[number]);
+    seat->owner = z->owner[number];
+    z->barren = is_barren ? z->barren + 1 : 0;
+    dp__output_note_death(z->head, number);
+    int is_oom = !by_exit && status == SIGKILL && has_memory_run_out(z);
+    dp__death death = {how->si_pid, by_exit ? 0 : status, by_exit ? status : 0, is_oom};
+    do
+        dp__order_bury(seat, &death);
+    while (life_of(seat) == life); /* The process has written over the word. */
+    z->life[number] = life_of(seat);
+    uint32_t desk = dp__load_relaxed(&seat->desk);
+    if (desk < z->head->desks)
+        dp__desk_ring(&z->head->desk[desk]);
+    if (z->barren >= MAX_BARREN)
+        break_off(z);
+}
+
+/* Takes those away that have died, with whatever they have begun in their group. */
+static void reap(keeper *z)
+{
+    siginfo_t how;
+    for (;;) {
+        memset(&how, 0, sizeof how);
+        if (waitid(P_ALL, 0, &how, WEXITED | WNOHANG | WNOWAIT) != 0 || how.si_pid == 0)
+            return;
+        kill(-how.si_pid, SIGKILL);
+        waitid(P_PID, (id_t)how.si_pid, &how, WEXITED);
+        for (uint32_t i = 0; i < z->head->seats; i++)
+            if (z->pid[i] == how.si_pid)
+                bury(z, i, &how);
+    }
+}
+
+/* ---- Killing on request ---- */
+
+/* Whether the process has stopped; a negative number if it has ended. What is deep in the system
+   does not stop before it comes out, as one that waits for its vfork()ed child. */
+static int stop(pid_t pid)
+{
+    siginfo_t how;
+    kill(pid, SIGSTOP);
+    for (int waited = 0; waited < STOP_MS; waited++) {
+        memset(&how, 0, sizeof how);
+        if (waitid(P_PID, (id_t)pid, &how, WSTOPPED | WEXITED | WNOHANG | WNOWAIT) != 0)
+            return -1;
+        if (how.si_pid != 0)
+            return how.si_code == CLD_STOPPED ? 1 : -1;
+        poll(NULL, 0, 1);
+    }
+    return 0;
+}
+
+/* Stops the worker, looks whether it still is where it was, and only then kills it: what it does
+   now may be something else than what has lasted too long. One that cannot be stopped does not get
+   on either. */
+static void kill_if_still_there(const keeper *z, uint32_t number, uint32_t order, dp__spot there)
+{
+    const dp__seat *seat = &z->head->seat[number];
+    pid_t pid = z->pid[number];
+    if (pid <= 0 || stop(pid) < 0)
+        return;
+    if ((dp__load_acquire(&seat->order) & ~DP__ORDER_ASLEEP) == order &&
+        dp__seat_is_at(seat, &there))
+        kill_worker(pid);
+    else
+        kill(pid, SIGCONT);
+}
+
+static void answer_requests(keeper *z)
+{
+    for (uint32_t i = 0; i < z->head->seats; i++) {
+        dp__seat *seat = &z->head->seat[i];
+        /* It has begun another life by itself, and nobody could find it there. */
+        if (z->pid[i] > 0 && life_of(seat) != z->life[i])
+            kill_worker(z->pid[i]);
+        if (dp__load_relaxed(&seat->ask) == 0)
+            continue;
+        /* Acquire: pairs with the release of who asks. */
+        uint32_t order = dp__exchange_acq_rel(&seat->ask, 0);
+        dp__spot there = {dp__load_relaxed(&seat->ask_at), dp__load_relaxed(&seat->ask_began)};
+        if ((order & DP__ORDER_ASLEEP) && (order & DP__ORDER_INCARNATION) == z->life[i] &&
+            z->pid[i] > 0)
+            kill_worker(z->pid[i]);
+        else if (order)
+            kill_if_still_there(z, i, order, there);
+    }
+}
+
+/* ---- The life of the zygote ---- */
+
+static void drain(int fd)
+{
+    char buffer[512];
+    while (read(fd, buffer, sizeof buffer) > 0)
+        ;
+}
+
+/* `keep` has room for all descriptors that stay open. */
+static void begin(keeper *z, int *keep)
+{
+    sigset_t children;
+    int count = 0;
+    z->own = getpid();
+    setpgid(0, 0);
+    prctl(PR_SET_NAME, "dp-zygote");
+    open_standard();
+    reset_signals();
+    sigemptyset(&children);
+    sigaddset(&children, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &children, NULL);
+    z->children = signalfd(-1, &children, SFD_NONBLOCK | SFD_CLOEXEC);
+    keep[count++] = z->call;
+    keep[count++] = z->application;
+    keep[count++] = z->children;
+    count += dp__output_descriptors(z->head, keep + count);
+    close_all_but(keep, count);
+    /* What the application has printed but not yet written is its own. */
+    __fpurge(stdout);
+    __fpurge(stderr);
+}
+
+static int wait_time(const keeper *z)
+{
+    if (z->kill_at == INT64_MAX)
+        return z->lacks ? RETRY_MS : -1;
+    int64_t left = z->kill_at - dp__now_ns();
+    return left <= 0 ? RETRY_MS : (int)(left / 1000000) + 1;
+}
+
+/* Returns when there is nobody left. */
+static void watch(keeper *z)
+{
+    struct pollfd set[] = {
+        {z->call, POLLIN, 0}, {z->application, POLLIN, 0}, {z->children, POLLIN, 0}};
+    z->kill_at = z->give_up_at = INT64_MAX;
+    for (;;) {
+        int is_broken = dp__load_relaxed(&z->head->broken) != 0;
+        int is_ending = is_broken || dp__load_acquire(&z->head->ending);
+        if (is_ending && !is_anybody_there(z))
+            return;
+        if (is_ending && z->kill_at == INT64_MAX)
+            z->kill_at = is_broken ? 0 : dp__deadline(GRACE_NS);
+        if (is_ending && dp__now_ns() >= z->kill_at)
+            kill_all(z);
+        poll(set, 3, wait_time(z));
+        if (set[1].revents) { /* The application has ended. */
+            kill_all(z);
+            return;
+        }
+        drain(z->call);
+        drain(z->children);
+        reap(z);
+        answer_requests(z);
+        spawn_missing(z);
+        give_up_in_time(z);
+    }
+}
+
+_Noreturn void dp__zygote_main(dp__head *head, int call, int application)
+{
+    keeper z = {.head = head, .call = call, .application = application};
+    int *keep = calloc(3 + DP__STREAMS * (size_t)head->seats, sizeof *keep);
+    z.pid = calloc(head->seats, sizeof *z.pid);
+    z.life = calloc(head->seats, sizeof *z.life);
+    z.owner = calloc(head->seats, sizeof *z.owner);
+    if (keep)
+        begin(&z, keep);
+    z.oom_kills = dp__oom_kills();
+    if (keep && z.pid && z.life && z.owner && z.children >= 0) {
+        for (uint32_t i = 0; i < head->seats; i++)
+            z.owner[i] = head->seat[i].owner;
+        spawn_missing(&z);
+        watch(&z);
+    }
+    break_off(&z);
+    dp__store_release(&head->gone, 1);
+    _exit(0);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_PROCESSES_ZYGOTE_H
+#define DP_PROCESSES_ZYGOTE_H
+
+/* The process that has the workers for children, and nothing else to do than to see to them. */
+
+#include "seat.h"
+
+/* What it does, in a process of its own: `call` is what it is called by, `application` the
+   descriptor by whose end it knows that the application has ended. */
+_Noreturn void dp__zygote_main(dp__head *head, int call, int application);
+
+/* ---- launch.c: in the application ---- */
+
+/* What the application keeps of it. */
+typedef struct dp__zygote {
+    int call; /* Wakes it, when something stands in the head or in a seat. */
+    int pid;  /* A descriptor that becomes readable when it ends. */
+} dp__zygote;
+
+/* The same descriptor beyond those of standard input and output, which an application may have
+   closed and the workers have open; -1 as it is. */
+int dp__beyond_standard(int fd);
+
+/* Begins a zygote for the pool of this head, and through it the workers, of which all have begun
+   when this returns. 0; DP_EPROCESS, DP_ENOTSUP, or DP_EINIT when a worker's hook has failed. */
+int dp__zygote_start(dp__zygote *zygote, dp__head *head);
+
+/* Something has been written for it to find. */
+void dp__zygote_call(const dp__zygote *zygote);
+
+/* Tells all workers to end, and it with them, when none has an order. */
+void dp__zygote_end(const dp__zygote *zygote, dp__head *head);
+
+/* Whether it has ended, by itself or because somebody has killed it. */
+int dp__zygote_is_gone(const dp__zygote *zygote);
+
+/* Waits until it and all workers have ended, which it was told by dp__head::ending. 0 or
+   DP_ETIMEDOUT. */
+int dp__zygote_wait(const dp__zygote *zygote, int64_t deadline);
+
+/* Gives the descriptors back. */
+void dp__zygote_forget(dp__zygote *zygote);
+
+#endif

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Workers that write random bytes over what they share with the application, and then go on, or
+ * die, or do not come back: the application does not crash, no call hangs, and what it says to have
+ * run has run.
+ */
+
+#include <stddef.h>
+
+#include "engines/processes/worker.h"
+#include "support/processes.h"
+
+enum { N = 64, VICTIM = 20, ROUNDS = 60, UNTOUCHED = -1 };
+
+typedef enum ending { RETURNS, ABORTS, LOOPS, ENDINGS } ending;
+
+typedef struct scribble {
+    uint64_t seed;
+    size_t begin, end; /* Bytes of the seat. */
+    int clears;        /* Zeros, instead of random bytes. */
+    ending ending;
+    int is_often; /* Each item does it, and not only one. */
+} scribble;
+
+static void scribble_over(const scribble *s)
+{
+    dp_random random = dp_random_at(s->seed, 0);
+    unsigned char *seat = (unsigned char *)&dp__worker_head()->seat[dp_lane()];
+    for (size_t i = s->begin; i < s->end; i++)
+        seat[i] = s->clears ? 0 : (unsigned char)dp_random_u64(&random);
+}
+
+static int square_or_scribble(void *out, const void *in, void *context)
+{
+    const scribble s = *(const scribble *)context;
+    int i = *(const int *)in;
+    *(int *)out = i * i;
+    if (i != VICTIM && !s.is_often)
+        return 0;
+    scribble_over(&s);
+    if (s.ending == ABORTS)
+        abort();
+    if (s.ending == LOOPS)
+        loop_on();
+    return 0;
+}
+
+/* One map with one scribbler; whatever becomes of that, the others are right. */
+static void expect_others(dp_pool *pool, scribble *s)
+{
+    int in[N], out[N], status[N];
+    dp_error error;
+    dp_options options = {.context = s,
+                          .context_size = sizeof *s,
+                          .on_error = DP_ERRORS_FINISH,
+                          .status = status,
+                          .run_timeout = s->ending == LOOPS ? 0.3 : 0,
+                          .error = &error};
+    for (int i = 0; i < N; i++)
+        in[i] = i, out[i] = UNTOUCHED;
+    int code =
+        dp_pool_map(pool, square_or_scribble, in, sizeof(int), out, sizeof(int), N, &options);
+    cr_assert(code == 0 || code == DP_ETASK, "%s", dp_errname(code));
+    for (int i = 0; i < N; i++) {
+        if (status[i] == 0)
+            cr_assert_eq(out[i], i * i, "item %d is %d: %zu to %zu", i, out[i], s->begin, s->end);
+        else
+            cr_assert(i == VICTIM || s->is_often, "item %d: %s: bytes %zu to %zu, ending %d", i,
+                      dp_errname(status[i]), s->begin, s->end, s->ending);
+    }
+    if (code)
+        cr_assert_lt(error.item, N);
+    else
+        cr_assert_eq(status[VICTIM], 0);
+    if (s->ending != RETURNS)
+        EXPECT(DP_ETASK, code);
+}
+
+static void expect_works(dp_pool *pool)
+{
+    int in[N], out[N];
+    scribble none = {.begin = 0};
+    dp_options options = {.context = &none, .context_size = sizeof none};
+    for (int i = 0; i < N; i++)
+        in[i] = i, out[i] = UNTOUCHED;
+    EXPECT(0,
+           dp_pool_map(pool, square_or_scribble, in, sizeof(int), out, sizeof(int), N, &options));
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(out[i], i * i);
+}
+
+/* Some bytes of what does not hold results. */
+static scribble random_scribble(dp_random *random, ending how)
+{
+    enum { WORDS = offsetof(dp__seat, room) };
+    scribble s = {.seed = dp_random_u64(random), .ending = how};
+    size_t length = dp_random_below(random, 2) ? WORDS : 8;
+    s.begin = dp_random_below(random, WORDS) / 4 * 4;
+    s.end = s.begin + 4 + dp_random_below(random, length) / 4 * 4;
+    s.end = s.end < WORDS ? s.end : WORDS;
+    s.clears = dp_random_below(random, 3) == 0;
+    return s;
+}
+
+static void scribble_at_random(ending how, int workers, int rounds)
+{
+    leave_no_cores();
+    dp_random random = dp_random_at(4711, how);
+    dp_pool *pool = new_processes(workers);
+    for (int round = 0; round < rounds; round++) {
+        scribble s = random_scribble(&random, how);
+        expect_others(pool, &s);
+        expect_works(pool);
+    }
+    end_pool(pool);
+}
+
+DP_TEST(scribble, and_return)
+{
+    scribble_at_random(RETURNS, 1, ROUNDS);
+    scribble_at_random(RETURNS, 2, ROUNDS);
+}
+
+DP_TEST(scribble, and_die)
+{
+    scribble_at_random(ABORTS, 1, ROUNDS);
+    scribble_at_random(ABORTS, 2, ROUNDS);
+}
+
+DP_TEST(scribble, and_loop)
+{
+    scribble_at_random(LOOPS, 2, ROUNDS / 10);
+}
+
+/* ---- Where results are, too ---- */
+
+/* What comes of it is the tasks' affair, as long as something does. */
+static void expect_some_end(int code)
+{
+    cr_assert(code == 0 || code == DP_ETASK, "%s", dp_errname(code));
+}
+
+static int scribble_in_range(size_t begin, size_t end, void *context)
+{
+    (void)begin, (void)end;
+    int out, in = VICTIM;
+    return square_or_scribble(&out, &in, context);
+}
+
+static int scribble_in_fold(void *sum, size_t begin, size_t end, void *context)
+{
+    *(size_t *)sum += end - begin;
+    return scribble_in_range(begin, end, context);
+}
+
+static void add(void *sum, const void *other, void *context)
+{
+    (void)context;
+    *(size_t *)sum += *(const size_t *)other;
+}
+
+enum { LARGE = 1000 };
+
+static void scribble_anywhere(dp_pool *pool, scribble *s)
+{
+    static int in[N * LARGE], out[N * LARGE];
+    static const size_t zero;
+    size_t sum;
+    dp_options options = {.context = s, .context_size = sizeof *s};
+    for (int i = 0; i < N; i++)
+        in[i * LARGE] = i;
+    expect_some_end(dp_pool_map(pool, square_or_scribble, in, sizeof(int) * LARGE, out,
+                                sizeof(int) * LARGE, N, &options));
+    options = (dp_options){.context_size = sizeof *s};
+    expect_some_end(dp_pool_for(pool, scribble_in_range, s, 0, N, &options));
+    expect_some_end(
+        dp_pool_reduce(pool, scribble_in_fold, s, 0, N, add, &zero, &sum, sizeof sum, &options));
+}
+
+static void scribble_anywhere_and(ending how)
+{
+    leave_no_cores();
+    dp_random random = dp_random_at(4712, how);
+    dp_pool *pool = new_processes(2);
+    for (int round = 0; round < ROUNDS / 2; round++) {
+        size_t begin = dp_random_below(&random, sizeof(dp__seat));
+        scribble s = {.seed = dp_random_u64(&random), .ending = how, .is_often = round % 2};
+        s.begin = begin;
+        s.end = begin + dp_random_below(&random, sizeof(dp__seat) - begin + 1);
+        s.clears = round % 3 == 0;
+        scribble_anywhere(pool, &s);
+        expect_works(pool);
+    }
+    end_pool(pool);
+}
+
+DP_TEST(scribble, anywhere_and_return)
+{
+    scribble_anywhere_and(RETURNS);
+}
+
+DP_TEST(scribble, anywhere_and_die)
+{
+    scribble_anywhere_and(ABORTS);
+}
+
+/* ---- What all of the pool goes by ---- */
+
+static int scribble_over_head(void *out, const void *in, void *context)
+{
+    const scribble s = *(const scribble *)context;
+    dp_random random = dp_random_at(s.seed, 0);
+    unsigned char *head = (unsigned char *)(uintptr_t)dp__worker_head();
+    (void)out, (void)in;
+    for (size_t i = s.begin; i < s.end; i++)
+        head[i] = (unsigned char)dp_random_u64(&random);
+    return 0;
+}
+
+/* The pool may be broken after that, but ends as any other. */
+DP_TEST(scribble, over_the_head)
+{
+    leave_no_cores();
+    dp_random random = dp_random_at(4713, 0);
+    for (int round = 0; round < ROUNDS / 6; round++) {
+        dp_pool *pool = new_processes(2);
+        scribble s = {.seed = dp_random_u64(&random)};
+        s.begin = offsetof(dp__head, ready) + dp_random_below(&random, 2 * DP__LINE);
+        s.end = s.begin + 4;
+        dp_options options = {.context = &s, .context_size = sizeof s};
+        expect_some_end(dp_pool_map(pool, scribble_over_head, NULL, 0, NULL, 0, N, &options));
+        expect_some_end(dp_pool_map(pool, scribble_over_head, NULL, 0, NULL, 0, N, &options));
+        end_pool(pool);
+    }
+}
+
+DP_TEST(scribble, does_not_reach_what_does_not_change)
+{
+    leave_no_cores();
+    dp_pool *pool = new_processes(1);
+    dp_error error;
+    scribble s = {.seed = 1, .begin = offsetof(dp__head, seat)};
+    dp_options options = {.context = &s, .context_size = sizeof s, .error = &error};
+    s.end = s.begin + sizeof(dp__seat *);
+    EXPECT(DP_ETASK, dp_pool_apply(pool, scribble_over_head, NULL, 0, NULL, 0, &options));
+    EXPECT(DP_ECRASH, error.task_code);
+    cr_assert_eq(error.signal, SIGSEGV);
+    expect_works(pool);
+    end_pool(pool);
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pools of processes: making them, and calls of which a worker dies. */
+#include "scenario.h"
+#include "support/leftovers.h"
+
+#include <signal.h>
+
+enum { WORKERS = 2, FEW = 64 };
+
+static const dp_pool_options options_of_pool = {
+    .engine = DP_ENGINE_PROCESSES, .workers = WORKERS, .local_size = 100};
+
+static void ignore_output(void *context, const dp_output *output)
+{
+    (void)context;
+    CHECK(output->text && output->text[output->size] == 0);
+}
+
+/* Everything that a process can be bounded by, with bounds that nothing here reaches. */
+static const dp_pool_options options_of_bounded = {.engine = DP_ENGINE_PROCESSES,
+                                                   .workers = WORKERS,
+                                                   .process = {.map_limit = (size_t)1 << 32,
+                                                               .memory_limit = (size_t)1 << 32,
+                                                               .cpu_limit = 1000,
+                                                               .recycle_tasks = 1000000,
+                                                               .recycle_memory = (size_t)1 << 32,
+                                                               .on_output = ignore_output}};
+
+static int twice(void *out, const void *in, void *context)
+{
+    (void)context;
+    *(int *)out = 2 * *(const int *)in;
+    return 0;
+}
+
+static void use_processes(dp_pool *pool)
+{
+    int in[FEW], out[FEW];
+    for (int i = 0; i < FEW; i++)
+        in[i] = i, out[i] = -1;
+    CHECK_EQUAL(dp_pool_map(pool, twice, in, sizeof in[0], out, sizeof out[0], FEW, NULL), 0);
+    for (int i = 0; i < FEW; i++)
+        CHECK_EQUAL(out[i], 2 * i);
+}
+
+static void expect_no_processes(void)
+{
+    STRESS_UNTIL(count_processes() == 0);
+}
+
+/* How much memory a process has stands in a file; without it, there are no bounds of that. And no
+   process begins without the timer that it should have. */
+static int lacks_there(void)
+{
+    return lacks_something() || fault_refused(FAULT_open) || fault_refused(FAULT_read) ||
+           fault_refused(FAULT_timer_create);
+}
+
+/* What is refused to a process of the pool has taken away that process, or all of them; what it was
+   is not told. */
+static int succeeded_there(int code)
+{
+    if (code == DP_EPROCESS || code == DP_EINIT) {
+        CHECK(lacks_there());
+        return 0;
+    }
+    if (code == DP_ENOTSUP && !lacks_something() && lacks_there())
+        return 0;
+    return succeeded(code);
+}
+
+/* A binding that the system refuses to a worker is done without, one that cannot be planned is not.
+ */
+static void create_bound_processes(void)
+{
+    dp_pool_options options = options_of_pool;
+    dp_pool *pool = NULL;
+    options.pin = DP_PIN_COMPACT;
+    begin();
+    int code = dp_pool_create(&pool, &options);
+    fault_end();
+    if (code == DP_ENOTSUP)
+        CHECK(!pool);
+    else if (succeeded_there(code)) {
+        use_processes(pool);
+        CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    }
+    expect_no_processes();
+}
+
+static void create_processes_of(const dp_pool_options *options)
+{
+    dp_pool *pool = (dp_pool *)(uintptr_t)64;
+    fault_holdings before = fault_held();
+    int descriptors = stress_descriptors();
+    begin();
+    int code = dp_pool_create(&pool, options);
+    fault_end();
+    if (succeeded_there(code)) {
+        use_processes(pool);
+        CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    } else {
+        CHECK(!pool);
+        same_holdings(&before);
+        if (!STRESS_TSAN)
+            stress_expect_threads(1);
+    }
+    expect_no_processes();
+    CHECK_EQUAL(stress_descriptors(), descriptors);
+    CHECK_EQUAL(dp_pool_create(&pool, options), 0);
+    use_processes(pool);
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    expect_no_processes();
+    CHECK_EQUAL(stress_descriptors(), descriptors);
+}
+
+static void create_processes(void)
+{
+    create_processes_of(&options_of_pool);
+}
+
+static void create_bounded_processes(void)
+{
+    create_processes_of(&options_of_bounded);
+}
+
+static int print_and_double(void *out, const void *in, void *context)
+{
+    printf("item %d\n", *(const int *)in);
+    return twice(out, in, context);
+}
+
+/* The application delivers what was printed, or how much, without memory for it. */
+static void print_in_processes(void)
+{
+    dp_pool *pool;
+    int in[FEW], out[FEW], status[FEW];
+    dp_options options = {.on_error = DP_ERRORS_COLLECT, .status = status};
+    CHECK_EQUAL(dp_pool_create(&pool, &options_of_bounded), 0);
+    for (int i = 0; i < FEW; i++)
+        in[i] = i;
+    begin();
+    int code =
+        dp_pool_map(pool, print_and_double, in, sizeof in[0], out, sizeof out[0], FEW, &options);
+    fault_end();
+    if (succeeded(code))
+        for (int i = 0; i < FEW; i++)
+            CHECK(status[i] == 0 ? out[i] == 2 * i : lacks_there());
+    /* Otherwise there may be no process any more, as none could begin. */
+    if (!lacks_there())
+        use_processes(pool);
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    expect_no_processes();
+}
+
+enum { SIZE = 5000 };
+
+/* Items that are too large for the seat of a worker, one of which dies. */
+static int fill_or_die(void *out, const void *in, void *context)
+{
+    int item = *(const int *)in;
+    (void)context;
+    if (item == 5)
+        kill(getpid(), SIGTERM);
+    memset(out, item, SIZE);
+    return 0;
+}
+
+static void lose_a_worker(void)
+{
+    dp_pool *pool;
+    int in[FEW * 10], status[FEW];
+    char *out = malloc(FEW * SIZE);
+    dp_options options = {.on_error = DP_ERRORS_COLLECT, .status = status};
+    CHECK(out);
+    CHECK_EQUAL(dp_pool_create(&pool, &options_of_pool), 0);
+    use_processes(pool);
+    for (int i = 0; i < FEW; i++)
+        in[i] = i;
+    begin();
+    int code = dp_pool_map(pool, fill_or_die, in, sizeof in[0], out, SIZE, FEW, &options);
+    fault_end();
+    if (succeeded(code))
+        for (int i = 0; i < FEW; i++) {
+            if (status[i] == 0)
+                CHECK(out[i * SIZE] == i && out[i * SIZE + SIZE - 1] == i);
+            else if (i == 5 && status[i] == DP_ECRASH)
+                continue;
+            else
+                CHECK(lacks_something() && status[i] == DP_ENOMEM);
+        }
+    use_processes(pool);
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    expect_no_processes();
+    free(out);
+}
+
+static int abort_if_told(void *out, const void *in, void *context)
+{
+    (void)context;
+    if (*(const int *)in)
+        kill(getpid(), SIGTERM);
+    *(int *)out = 1;
+    return 0;
+}
+
+/* What comes of one item: 0, or the code that it has failed with. */
+static int try_one(dp_pool *pool, int dies)
+{
+    int out = 0;
+    dp_error error;
+    dp_options options = {.error = &error};
+    int code = dp_pool_apply(pool, abort_if_told, &dies, sizeof dies, &out, sizeof out, &options);
+    CHECK_EQUAL(out, code == 0);
+    return code == DP_ETASK ? error.task_code : code;
+}
+
+/* Whether the pool goes on. Those who could not be replaced are not waited for while there are
+   others; where there are none, not for ever. */
+static void lose_all_workers(void)
+{
+    dp_pool *pool;
+    CHECK_EQUAL(dp_pool_create(&pool, &options_of_pool), 0);
+    begin();
+    int code = try_one(pool, 1);
+    CHECK(code == DP_ECRASH || (lacks_something() && code == DP_ENOMEM));
+    code = try_one(pool, 0);
+    CHECK(code == 0 || (lacks_something() && code == DP_ENOMEM));
+    for (int i = 0; i < WORKERS; i++) {
+        code = try_one(pool, 1);
+        CHECK(code == DP_ECRASH ||
+              (lacks_something() && (code == DP_ENOMEM || code == DP_EBROKEN)));
+    }
+    int is_broken = 0;
+    for (int i = 0; i < 2 * WORKERS; i++) {
+        code = try_one(pool, 0);
+        CHECK(code == 0 || (lacks_something() && (code == DP_ENOMEM || code == DP_EBROKEN)));
+        CHECK(!is_broken || code == DP_EBROKEN);
+        is_broken |= code == DP_EBROKEN;
+    }
+    fault_end();
+    if (is_broken)
+        CHECK(fault_refused(FAULT_fork));
+    else
+        use_processes(pool);
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    expect_no_processes();
+}
+
+const scenario process_scenarios[] = {
+    {"create_processes", create_processes, NULL},
+    {"create_bounded_processes", create_bounded_processes, NULL},
+    {"create_bound_processes", create_bound_processes, NULL},
+    {"print_in_processes", print_in_processes, NULL},
+    {"lose_a_worker", lose_a_worker, NULL},
+    {"lose_all_workers", lose_all_workers, NULL},
+    {NULL, NULL, NULL},
+};
