@@ -443,14 +443,15 @@ int dp_future_cancel(dp_future *future)
     /* The callbacks that run in here may release the caller's own reference. */
     dp_future_retain(future);
     int code = DP_EBUSY;
-    if (dp__future_state(future) == DP_FUTURE_CANCELLED || cancel_pending(future)) {
+    /* Looked at before the flag is raised: an item that sees it may finish the work at once. */
+    dp_future_state state = dp__future_state(future);
+    if (state == DP_FUTURE_DONE || state == DP_FUTURE_FAILED) {
+        code = DP_EFINISHED;
+    } else if (state == DP_FUTURE_CANCELLED || cancel_pending(future)) {
         code = 0;
     } else {
         dp__store_relaxed(&future->call.is_cancelled, 1);
         dp__call_stop(&future->call);
-        dp_future_state state = dp__future_state(future);
-        if (state == DP_FUTURE_DONE || state == DP_FUTURE_FAILED)
-            code = DP_EFINISHED;
     }
     dp_future_release(future);
     return code;
