@@ -20,10 +20,6 @@
 static int in_child(int (*body)(void *context), void *context)
 {
     int status = 0;
-    /* A thread that was just started may hold a lock of the sanitizer, which the child would find
-       held for ever. */
-    if (UNDER_ASAN)
-        comes_true(others_sleep, NULL, PATIENCE);
     pid_t child = fork();
     if (child == 0) {
         alarm((unsigned)PATIENCE);

@@ -478,8 +478,6 @@ DP_TEST(iter_life, a_forked_child_can_only_destroy_it)
         dp_iter *iter = start_counting(&makings[m], pool, &c, (dp_options){0});
         int status = -1;
         EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
-        if (UNDER_ASAN)
-            comes_true(others_sleep, NULL, PATIENCE);
         pid_t child = fork();
         if (child == 0) {
             alarm((unsigned)PATIENCE);

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,20 @@ int others_sleep(void *unused)
     closedir(directory);
     return running <= 1;
 }
+
+#if UNDER_ASAN
+/* The sanitizer does not release the locks of its allocator in a child. A thread that is just being
+   started, or has its task behind it, may hold one. */
+static void let_others_rest(void)
+{
+    comes_true(others_sleep, NULL, 0.2);
+}
+
+__attribute__((constructor)) static void prepare_forks(void)
+{
+    pthread_atfork(let_others_rest, NULL, NULL);
+}
+#endif
 
 /* ---- Processes of pools ---- */
 
