@@ -8,12 +8,12 @@
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "platform/atomic.h"
 #include "platform/clock.h"
+#include "platform/descriptor.h"
 #include "platform/futex.h"
 #include "platform/heap.h"
 #include "process.h"
@@ -85,18 +85,6 @@ static void announce(dp__process_record *record, uint32_t begun)
     dp__futex_wake_shared(&record->begun, INT32_MAX);
 }
 
-static void close_others(int keep)
-{
-    if (keep > 0 && syscall(SYS_close_range, 0, keep - 1, 0) == 0) {
-        syscall(SYS_close_range, keep + 1, ~0u, 0);
-        return;
-    }
-    long most = sysconf(_SC_OPEN_MAX);
-    for (int fd = 0; fd < most; fd++)
-        if (fd != keep)
-            close(fd);
-}
-
 /* Whether the process has ended, in which case `how` is filled in. */
 static int has_ended(pid_t child, siginfo_t *how)
 {
@@ -127,12 +115,11 @@ static void watch(const dp__process_record *record, int application, int process
 static void tell_end(dp__process_record *record, int application, const siginfo_t *how)
 {
     int by_exit = how->si_code == CLD_EXITED;
-    struct pollfd end = {application, POLLIN, 0};
     record->signal = by_exit ? 0 : how->si_status;
     record->status = by_exit ? how->si_status : 0;
     /* Release: how it ended. */
     dp__store_release(&record->ended, 1);
-    while (dp__load_acquire(&record->gate) == DP__GATE_SHUT && poll(&end, 1, 0) == 0)
+    while (dp__load_acquire(&record->gate) == DP__GATE_SHUT && !dp__fd_is_readable(application, 0))
         dp__futex_wait_shared(&record->gate, DP__GATE_SHUT, dp__deadline(LOOK_NS));
 }
 
@@ -153,10 +140,11 @@ static _Noreturn void keep(const dp__process_plan *plan, inherited *back)
         _exit(0);
     /* With the program's descriptors it would hold up who waits for their end; and what is sent to
        the program's group is not meant for it. */
-    close_others(plan->application);
+    int application = plan->application;
+    dp__fd_close_all_but(0, &application, 1);
     setpgid(0, 0);
     prctl(PR_SET_NAME, "dp-keeper");
-    watch(record, plan->application, (int)syscall(SYS_pidfd_open, child, 0), &how);
+    watch(record, plan->application, dp__pid_open(child), &how);
     tell_end(record, plan->application, &how);
     _exit(0);
 }

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -13,6 +12,7 @@
 
 #include "platform/atomic.h"
 #include "platform/clock.h"
+#include "platform/descriptor.h"
 #include "platform/futex.h"
 
 /* The program's side of a process. */
@@ -25,17 +25,6 @@ struct dp_process {
     int keeper, child; /* Descriptors. */
 };
 
-static int open_pid(pid_t pid)
-{
-    return (int)syscall(SYS_pidfd_open, pid, 0);
-}
-
-static int poll_once(int fd, int milliseconds)
-{
-    struct pollfd end = {fd, POLLIN, 0};
-    return poll(&end, 1, milliseconds) > 0;
-}
-
 /* ---- Starting ---- */
 
 /* Until the keeper has forked the process, or cannot. */
@@ -44,7 +33,7 @@ static int await_begin(const dp_process *p)
     uint32_t begun;
     /* Acquire: pairs with the release of the keeper. */
     while ((begun = dp__load_acquire(&p->record->begun)) == DP__NOT_BEGUN) {
-        if (poll_once(p->keeper, 0))
+        if (dp__fd_is_readable(p->keeper, 0))
             return DP_EPROCESS;
         dp__futex_wait_shared(&p->record->begun, DP__NOT_BEGUN, dp__deadline(LOOK_NS));
     }
@@ -71,11 +60,11 @@ static int begin(dp_process *p, const dp__process_plan *plan)
 {
     int code = dp__keeper_start(plan);
     if (code == 0)
-        p->keeper = open_pid(p->record->keeper);
+        p->keeper = dp__pid_open(p->record->keeper);
     if (code == 0)
         code = p->keeper < 0 ? DP_EPROCESS : await_begin(p);
     if (code == 0)
-        p->child = open_pid(p->record->child);
+        p->child = dp__pid_open(p->record->child);
     if (code == 0 && p->child < 0)
         code = DP_EPROCESS;
     if (code)
@@ -111,7 +100,7 @@ int dp_process_start(dp_process **process, dp_process_fn function, void *argumen
         return DP_EINVAL;
     if (!options)
         options = &defaults;
-    int application = open_pid(getpid());
+    int application = dp__pid_open(getpid());
     if (application < 0)
         return errno == ENOSYS || errno == EPERM ? DP_ENOTSUP : DP_EPROCESS;
     dp_process *p = new_process(options->outlives);
@@ -150,12 +139,12 @@ static int refuse(const dp_process *process)
 
 static int await_end(const dp_process *p, int64_t deadline)
 {
-    while (!poll_once(p->keeper, 0)) {
+    while (!dp__fd_is_readable(p->keeper, 0)) {
         int64_t left = deadline - dp__now_ns();
         if (left <= 0)
             return DP_ETIMEDOUT;
         left = left / 1000000 + 1;
-        poll_once(p->keeper, left < 1000000 ? (int)left : 1000000);
+        dp__fd_is_readable(p->keeper, left < 1000000 ? (int)left : 1000000);
     }
     return 0;
 }
@@ -166,7 +155,7 @@ int dp_process_join(dp_process *process, double seconds)
     int code = ns < 0 ? DP_EINVAL : refuse(process);
     if (code)
         return code;
-    if (poll_once(process->keeper, 0))
+    if (dp__fd_is_readable(process->keeper, 0))
         return 0;
     if (ns == 0)
         return DP_ETIMEDOUT;
@@ -183,7 +172,7 @@ int dp_process_kill(dp_process *process, int signal)
     if (code || signal < 1 || signal >= NSIG)
         return code ? code : DP_EINVAL;
     /* One that has ended, but was not taken away yet, takes signals too. */
-    if (!poll_once(process->child, 0) &&
+    if (!dp__fd_is_readable(process->child, 0) &&
         syscall(SYS_pidfd_send_signal, process->child, signal, NULL, 0) == 0)
         return 0;
     return DP_EFINISHED;
@@ -197,7 +186,7 @@ int dp_process_exit_code(dp_process *process, int *code)
     if (refused)
         return refused;
     const dp__process_record *record = process->record;
-    if (!poll_once(process->keeper, 0))
+    if (!dp__fd_is_readable(process->keeper, 0))
         return DP_EBUSY;
     /* Acquire: pairs with the release of the keeper. */
     if (!dp__load_acquire(&record->ended))

@@ -1,36 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "dp/error.h"
 #include "fresh.h"
 #include "platform/clock.h"
+#include "platform/descriptor.h"
 #include "platform/futex.h"
 #include "zygote.h"
 
 /* The application's side of the zygote. */
-
-static int open_pid(pid_t pid)
-{
-    return (int)syscall(SYS_pidfd_open, pid, 0);
-}
-
-int dp__beyond_standard(int fd)
-{
-    if (fd < 0 || fd > 2)
-        return fd;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    close(fd);
-    return moved;
-}
 
 typedef struct launch {
     dp__head *head;
@@ -93,7 +77,7 @@ static int await_workers(const dp__zygote *zygote, dp__head *head)
 
 static int find_out(dp__zygote *zygote, dp__head *head)
 {
-    zygote->pid = open_pid(head->zygote);
+    zygote->pid = dp__pid_open(head->zygote);
     if (zygote->pid < 0)
         return DP_EPROCESS;
     int code = await_workers(zygote, head);
@@ -134,10 +118,10 @@ static void break_off(const dp__zygote *zygote, dp__head *head)
 int dp__zygote_start(dp__zygote *zygote, dp__head *head)
 {
     *zygote = (dp__zygote){-1, -1};
-    int application = dp__beyond_standard(open_pid(getpid()));
+    int application = dp__fd_beyond_standard(dp__pid_open(getpid()));
     if (application < 0)
         return errno == ENOSYS || errno == EPERM ? DP_ENOTSUP : DP_EPROCESS;
-    zygote->call = dp__beyond_standard(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    zygote->call = dp__fd_beyond_standard(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     int code = zygote->call < 0 ? DP_EPROCESS : fork_twice(head, zygote->call, application);
     close(application);
     if (code == 0)
@@ -162,25 +146,19 @@ void dp__zygote_call(const dp__zygote *zygote)
         eventfd_write(zygote->call, 1);
 }
 
-static int poll_once(const dp__zygote *zygote, int milliseconds)
-{
-    struct pollfd end = {zygote->pid, POLLIN, 0};
-    return poll(&end, 1, milliseconds) > 0;
-}
-
 int dp__zygote_is_gone(const dp__zygote *zygote)
 {
-    return zygote->pid < 0 || poll_once(zygote, 0);
+    return zygote->pid < 0 || dp__fd_is_readable(zygote->pid, 0);
 }
 
 int dp__zygote_wait(const dp__zygote *zygote, int64_t deadline)
 {
-    while (zygote->pid >= 0 && !poll_once(zygote, 0)) {
+    while (zygote->pid >= 0 && !dp__fd_is_readable(zygote->pid, 0)) {
         int64_t now = dp__now_ns();
         if (now >= deadline)
             return DP_ETIMEDOUT;
         int64_t left = (deadline - now) / 1000000 + 1;
-        poll_once(zygote, left < 1000 ? (int)left : 1000);
+        dp__fd_is_readable(zygote->pid, left < 1000 ? (int)left : 1000);
     }
     return 0;
 }

@@ -11,8 +11,8 @@
 
 #include "dp/error.h"
 #include "platform/clock.h"
+#include "platform/descriptor.h"
 #include "platform/heap.h"
-#include "zygote.h"
 
 /* Bytes of an item and a stream that are kept if the options do not say. */
 enum { DEFAULT_LIMIT = 64 << 10 };
@@ -39,7 +39,7 @@ static void dig(int fd, uint64_t begin, uint64_t end)
 
 static int open_file(void)
 {
-    int fd = dp__beyond_standard((int)syscall(SYS_memfd_create, "dp-output", 1u /* CLOEXEC */));
+    int fd = dp__fd_beyond_standard((int)syscall(SYS_memfd_create, "dp-output", 1u /* CLOEXEC */));
     if (fd >= 0)
         fcntl(fd, F_SETFL, O_APPEND);
     return fd;

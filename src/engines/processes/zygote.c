@@ -11,13 +11,13 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "oom.h"
 #include "output.h"
 #include "platform/clock.h"
+#include "platform/descriptor.h"
 #include "platform/heap.h"
 #include "worker.h"
 
@@ -63,33 +63,6 @@ static void reset_signals(void)
         sigaction(number, &plain, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void close_range_of(unsigned first, unsigned last)
-{
-    if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
-        return;
-    long most = sysconf(_SC_OPEN_MAX);
-    for (unsigned fd = first; fd <= last && (long)fd < most; fd++)
-        close((int)fd);
-}
-
-static int by_number(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
-static void close_all_but(int *keep, int count)
-{
-    unsigned next = 3;
-    qsort(keep, (size_t)count, sizeof *keep, by_number);
-    for (int i = 0; i < count; i++) {
-        if (keep[i] < 3)
-            continue;
-        close_range_of(next, (unsigned)keep[i] - 1);
-        next = (unsigned)keep[i] + 1;
-    }
-    close_range_of(next, ~0u);
 }
 
 /* Nobody reads what the application should; and standard output is open, if only to nowhere, so
@@ -355,7 +328,7 @@ static void begin(keeper *z, int *keep)
     keep[count++] = z->application;
     keep[count++] = z->children;
     count += dp__output_descriptors(z->head, keep + count);
-    close_all_but(keep, count);
+    dp__fd_close_all_but(3, keep, count);
     /* What the application has printed but not yet written is its own. */
     __fpurge(stdout);
     __fpurge(stderr);

@@ -18,10 +18,6 @@ typedef struct dp__zygote {
     int pid;  /* A descriptor that becomes readable when it ends. */
 } dp__zygote;
 
-/* The same descriptor beyond those of standard input and output, which an application may have
-   closed and the workers have open; -1 as it is. */
-int dp__beyond_standard(int fd);
-
 /* Begins a zygote for the pool of this head, and through it the workers, of which all have begun
    when this returns. 0; DP_EPROCESS, DP_ENOTSUP, or DP_EINIT when a worker's hook has failed. */
 int dp__zygote_start(dp__zygote *zygote, dp__head *head);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "descriptor.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int dp__pid_open(pid_t pid)
+{
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+int dp__fd_is_readable(int fd, int milliseconds)
+{
+    struct pollfd set = {fd, POLLIN, 0};
+    return poll(&set, 1, milliseconds) > 0;
+}
+
+int dp__fd_beyond_standard(int fd)
+{
+    if (fd < 0 || fd > 2)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    close(fd);
+    return moved;
+}
+
+static void close_range_of(unsigned first, unsigned last)
+{
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+        return;
+    long most = sysconf(_SC_OPEN_MAX);
+    for (unsigned fd = first; fd <= last && (long)fd < most; fd++)
+        close((int)fd);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+void dp__fd_close_all_but(int first, int *keep, int count)
+{
+    unsigned next = (unsigned)first;
+    qsort(keep, (size_t)count, sizeof *keep, by_number);
+    for (int i = 0; i < count; i++) {
+        if (keep[i] < first)
+            continue;
+        /* Nothing in between if it is named twice, or the first. */
+        if ((unsigned)keep[i] > next)
+            close_range_of(next, (unsigned)keep[i] - 1);
+        next = (unsigned)keep[i] + 1;
+    }
+    close_range_of(next, ~0u);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef DP_PLATFORM_DESCRIPTOR_H
+#define DP_PLATFORM_DESCRIPTOR_H
+
+/* File descriptors: of processes, and of those that a child should not have. */
+
+#include <sys/types.h>
+
+/* A descriptor of a process, which becomes readable when that ends, or -1 with errno. */
+int dp__pid_open(pid_t pid);
+
+/* Whether there is something to read, so of a process that it has ended; waits for that for so many
+   milliseconds. */
+int dp__fd_is_readable(int fd, int milliseconds);
+
+/* The same descriptor beyond those of standard input and output, which a program may have closed
+   and its children open again; -1 as it is. */
+int dp__fd_beyond_standard(int fd);
+
+/* Closes all descriptors from `first` on but these, which it puts in order. Only in a child. */
+void dp__fd_close_all_but(int first, int *keep, int count);
+
+#endif
