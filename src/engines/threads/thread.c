@@ -233,11 +233,22 @@ static void limit_inner_threads(const dp__worker *self)
         dp__message(2, "libraries may use %d threads inside worker %u", count, self->id);
 }
 
+/* By the thread itself, which needs no file for it. For another one the C library opens one in
+   /proc, and when threads that are known there end while a process of theirs is reaped, Linux may
+   look for seconds at what each of them is about to drop. */
+static void set_name(const dp__worker *self)
+{
+    char name[16];
+    snprintf(name, sizeof name, "dp-%u", self->id);
+    pthread_setname_np(pthread_self(), name);
+}
+
 static void *thread_main(void *argument)
 {
     dp__worker *self = argument;
     dp__presence here = {self, NULL, NULL};
     dp__present = &here;
+    set_name(self);
     enum dp__parked why = DP__PARKED_WOKEN;
     dp__pin_thread(self->cpu);
     limit_inner_threads(self);
@@ -271,13 +282,7 @@ static int create_pthread(dp__worker *worker)
     int failed = pthread_create(&worker->thread, &attributes, thread_main, worker);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (failed)
-        return DP_ETHREAD;
-
-    char name[16];
-    snprintf(name, sizeof name, "dp-%u", worker->id);
-    pthread_setname_np(worker->thread, name);
-    return 0;
+    return failed ? DP_ETHREAD : 0;
 }
 
 /* Gives a new worker its CPU and its neighbours. */
