@@ -27,6 +27,7 @@
 #include <dp/run.h>
 #include <dp/scan.h>
 #include <dp/shared.h>
+#include <dp/start.h>
 #include <dp/stats.h>
 #include <dp/sync.h>
 #include <dp/task.h>

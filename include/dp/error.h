@@ -39,7 +39,8 @@
     X(EPROCESS, -19, "the system refused to start a process")                           \
     X(ENOTSHARED, -20, "workers that are processes would write to memory of their own") \
     X(EJOURNAL, -21, "the journal is that of another call, or damaged, or no journal")  \
-    X(EOWNERDEAD, -22, "the owner of the lock has died, and the caller has it now")
+    X(EOWNERDEAD, -22, "the owner of the lock has died, and the caller has it now")     \
+    X(EUNSAFE, -23, "a program with several threads would be copied in the midst of them")
 
 /** The error codes. 0 is success. */
 enum dp_error_code {

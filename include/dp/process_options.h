@@ -43,6 +43,7 @@
 
 #include <dp/base.h>
 #include <dp/error.h>
+#include <dp/start.h>
 
 DP_BEGIN_DECLS
 
@@ -90,6 +91,10 @@ typedef struct dp_pool_process_options {
     void *output_context; /**< Passed to on_output. */
     size_t output_limit;  /**< Bytes of an item and a stream that are kept: the last ones. 0:
                                64 KiB. */
+    dp_start start;       /**< Where processes come from: start.h. Default #DP_START_ZYGOTE. */
+    int beside_threads;   /**< Non-zero: #DP_START_SNAPSHOT copies the program although it has
+                               threads that are not dp's. Else such a call is refused with
+                               #DP_EUNSAFE. */
 } dp_pool_process_options;
 
 DP_END_DECLS

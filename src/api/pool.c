@@ -88,7 +88,8 @@ static int start(dp_pool **pool, const dp_pool_options *options, unsigned share)
 static int check_process(const dp_pool_process_options *options)
 {
     return dp__seconds_to_ns(options->cpu_limit) < 0 ||
-                   dp__seconds_to_ns(options->recycle_seconds) < 0
+                   dp__seconds_to_ns(options->recycle_seconds) < 0 ||
+                   options->start < DP_START_ZYGOTE || options->start > DP_START_EXEC
                ? DP_EINVAL
                : 0;
 }

@@ -17,7 +17,7 @@ static const struct {
     {"DP_ETHREAD", -9},    {"DP_EFORKED", -10},    {"DP_ENOTSUP", -11},  {"DP_EBUSY", -12},
     {"DP_EIO", -13},       {"DP_EFINISHED", -14},  {"DP_ESOURCE", -15},  {"DP_EINIT", -16},
     {"DP_ECRASH", -17},    {"DP_EBROKEN", -18},    {"DP_EPROCESS", -19}, {"DP_ENOTSHARED", -20},
-    {"DP_EJOURNAL", -21},  {"DP_EOWNERDEAD", -22},
+    {"DP_EJOURNAL", -21},  {"DP_EOWNERDEAD", -22}, {"DP_EUNSAFE", -23},
 };
 
 enum { PUBLISHED = sizeof published / sizeof published[0] };

@@ -238,7 +238,7 @@ static void words(const fuzz_step *s)
     CHECK(code >= 0 && (size_t)code < size && strlen(line) == (size_t)code);
     for (int e = -40; e < 3; e++) {
         CHECK(dp_strerror(e)[0] && dp_errname(e)[0]);
-        CHECK((strcmp(dp_errname(e), "DP_EUNKNOWN") == 0) == (e > 0 || e < DP_EOWNERDEAD));
+        CHECK((strcmp(dp_errname(e), "DP_EUNKNOWN") == 0) == (e > 0 || e < DP_EUNSAFE));
     }
     dp_progress_bar(&progress, NULL);
     CHECK_EQUAL(dp_version(), DP_VERSION);

@@ -45,6 +45,10 @@ static int start(void **state, const dp_pool_options *options, unsigned workers,
     dp_pool_options ours = options_of_team(options);
     annex *made = calloc(1, sizeof *made);
     *state = NULL;
+    if (options->process.start != DP_START_ZYGOTE) {
+        free(made);
+        return DP_ENOTSUP;
+    }
     if (!made)
         return DP_ENOMEM;
     made->carrier.carry = carry;
