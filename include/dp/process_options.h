@@ -34,6 +34,15 @@
  * takes about a microsecond longer. What is printed without end is dropped after some time, but
  * takes memory for up to 10 ms.
  *
+ * **Giving up.** A worker that has died is replaced. One that dies of itself (exit(), abort(), a
+ * fault, a signal other than SIGKILL) before it has begun with an item, because of its worker_init,
+ * a thread that this has started, or a library, may do so each time; so the pool is given up when
+ * max_deaths of them have, in a row: what was called and all that is called later fails with
+ * #DP_EBROKEN, and dp_pool_create() with #DP_EPROCESS. A worker that dies after it has run an item,
+ * or after ten seconds in which it was ready to, ends the row; one that somebody has killed does
+ * not count. Those that die between being given items and the first of them do not either: it is
+ * these items that fail with #DP_ECRASH then, after some attempts.
+ *
  * "Memory" is here what a process has for itself alone. What it sees of dp_shared_alloc(), of
  * files, and of libraries does not count; nor does what it had when its worker_init was over, the
  * copy of the program's memory included.
@@ -95,6 +104,8 @@ typedef struct dp_pool_process_options {
     int beside_threads;   /**< Non-zero: #DP_START_SNAPSHOT copies the program although it has
                                threads that are not dp's. Else such a call is refused with
                                #DP_EUNSAFE. */
+    unsigned max_deaths;  /**< The pool is given up when so many workers in a row have died of
+                               themselves before they ran an item: see above. 0: 16. */
 } dp_pool_process_options;
 
 DP_END_DECLS

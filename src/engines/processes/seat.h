@@ -75,6 +75,7 @@ typedef struct dp__seat {
     /* The incarnation, and 1, of the process that has begun; and 2, when it takes no more orders.
      */
     _Atomic(uint32_t) alive;
+    _Atomic(int64_t) since; /* When it had begun. Relaxed, before `alive`. */
     _Atomic(uint32_t) cpu;  /* Where it was when it began its last order. */
     _Atomic(uint32_t) done; /* The last order that was carried out. Release: results and report. */
     dp__report report;

@@ -164,6 +164,7 @@ _Noreturn void dp__worker_main(dp__head *head, uint32_t number, uint32_t incarna
     dp__pin_thread(seat->bound); /* Or not, if the system refuses. */
     own_seat = number;
     begin(&head->options);
+    dp__store_relaxed(&seat->since, dp__now_ns());
     dp__store_release(&seat->alive, incarnation | DP__ALIVE_BEGUN);
     ring(head, seat);
     int may_spin = 0;

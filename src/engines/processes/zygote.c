@@ -21,8 +21,11 @@
 #include "platform/heap.h"
 #include "worker.h"
 
-/* Workers that die without having begun any item, one after the other: more are not begun. */
+/* dp_pool_process_options::max_deaths, if the options do not say. */
 enum { MAX_BARREN = 16 };
+
+/* One that was ready for work so long is no reason to give up, whatever it has died of. */
+#define LASTING_NS INT64_C(10000000000)
 
 /* A worker that was told to end gets so long for it. */
 #define GRACE_NS INT64_C(2000000000)
@@ -42,7 +45,7 @@ typedef struct keeper {
     pid_t *pid;         /* Of each seat; 0: nobody sits there. */
     uint32_t *life;     /* Of each seat; what stands there its worker may have written over. */
     uint32_t *owner;    /* The same. */
-    unsigned barren;    /* Deaths in a row of processes that had not begun an item. */
+    unsigned barren;    /* Deaths in a row that count: see count_barren(). */
     int lacks;          /* A worker that could not be forked. */
     int64_t give_up_at; /* When it gives up unless it has forked one; INT64_MAX: it has. */
     int64_t oom_kills;  /* How many there were when it last looked. */
@@ -199,23 +202,53 @@ static int has_memory_run_out(keeper *z)
     return before >= 0 && z->oom_kills > before;
 }
 
+/* Whether the process has carried out an order, or has come as far as an item in its first. */
+static int has_worked(const dp__seat *seat, uint32_t word, uint32_t life)
+{
+    uint32_t done = dp__load_acquire(&seat->done);
+    if ((done & DP__ORDER_INCARNATION) == life && (done & DP__ORDER_NUMBER))
+        return 1;
+    /* What stands there is older than this life unless it has an order. */
+    return (word & DP__ORDER_NUMBER) && dp__load_acquire(&seat->at) != 0;
+}
+
+static int has_lasted(const dp__seat *seat, uint32_t life)
+{
+    uint32_t alive = dp__load_acquire(&seat->alive) & ~(uint32_t)DP__ALIVE_LEAVING;
+    return alive == (life | DP__ALIVE_BEGUN) &&
+           dp__now_ns() - dp__load_relaxed(&seat->since) >= LASTING_NS;
+}
+
+/*
+ * Workers that die of themselves and have not been of any use are not replaced for ever. Neither
+ * for nor against it are those whose hook has failed, which ends the pool anyway, or whom somebody
+ * has killed; nor those that had an order, which may have been to end; else the manager counts
+ * them, who can tell which items that costs.
+ */
+static void count_barren(keeper *z, const dp__seat *seat, uint32_t life, const siginfo_t *how)
+{
+    uint32_t word = dp__load_acquire(&seat->order);
+    int is_own = how->si_code == CLD_EXITED ? how->si_status != DP__WORKER_REFUSED
+                                            : how->si_status != SIGKILL;
+    if (has_worked(seat, word, life) || has_lasted(seat, life))
+        z->barren = 0;
+    else if (is_own && (word & ~DP__ORDER_ASLEEP) == life)
+        z->barren++;
+}
+
 /* The seat goes to its next life, in which it has no order yet; who gave one in this life finds
    that out. */
 static void bury(keeper *z, uint32_t number, const siginfo_t *how)
 {
     dp__seat *seat = &z->head->seat[number];
-    uint32_t word = dp__load_acquire(&seat->order), life = z->life[number];
+    uint32_t life = z->life[number];
     int by_exit = how->si_code == CLD_EXITED, status = how->si_status;
-    int has_begun =
-        (dp__load_acquire(&seat->alive) & ~(uint32_t)DP__ALIVE_LEAVING) == (life | DP__ALIVE_BEGUN);
-    /* By its own doing, before it came to work; but not because its hook has failed. */
-    int is_barren =
-        !has_begun && word == life && (by_exit ? status != DP__WORKER_REFUSED : status != SIGKILL);
+    unsigned max_deaths = z->head->options.process.max_deaths;
     z->pid[number] = 0;
     if (z->owner[number] > 0)
         dp__heap_free_of(z->owner[number]);
     seat->owner = z->owner[number];
-    z->barren = is_barren ? z->barren + 1 : 0;
+    count_barren(z, seat, life, how);
     dp__output_note_death(z->head, number);
     int is_oom = !by_exit && status == SIGKILL && has_memory_run_out(z);
     dp__death death = {how->si_pid, by_exit ? 0 : status, by_exit ? status : 0, is_oom};
@@ -226,7 +259,7 @@ static void bury(keeper *z, uint32_t number, const siginfo_t *how)
     uint32_t desk = dp__load_relaxed(&seat->desk);
     if (desk < z->head->desks)
         dp__desk_ring(&z->head->desk[desk]);
-    if (z->barren >= MAX_BARREN)
+    if (z->barren >= (max_deaths ? max_deaths : MAX_BARREN))
         break_off(z);
 }
 
