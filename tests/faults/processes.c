@@ -4,6 +4,7 @@
 #include "support/leftovers.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 
 enum { WORKERS = 2, FEW = 64 };
 
@@ -122,6 +123,48 @@ static void create_processes(void)
 static void create_bounded_processes(void)
 {
     create_processes_of(&options_of_bounded);
+}
+
+typedef struct hooks {
+    atomic_int begun, ended;
+} hooks;
+
+static int note_begin(void *context, unsigned worker)
+{
+    (void)worker;
+    atomic_fetch_add(&((hooks *)context)->begun, 1);
+    return 0;
+}
+
+static void note_end(void *context, unsigned worker)
+{
+    (void)worker;
+    atomic_fetch_add(&((hooks *)context)->ended, 1);
+}
+
+/* Those that have begun end as they should, also where another could not begin. */
+static void begin_and_end_processes(void)
+{
+    hooks *h = dp_shared_alloc(sizeof *h);
+    dp_pool_options options = options_of_pool;
+    dp_pool *pool = NULL;
+    CHECK(h);
+    options.workers = 2 * WORKERS;
+    options.worker_init = note_begin;
+    options.worker_fini = note_end;
+    options.worker_context = h;
+    begin();
+    int code = dp_pool_create(&pool, &options);
+    fault_end();
+    if (succeeded_there(code))
+        CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    else
+        CHECK(!pool);
+    expect_no_processes();
+    if (code == 0 ||
+        (now.count == 1 && (is_to_refuse(FAULT_fork) || is_to_refuse(FAULT_pidfd_open))))
+        CHECK_EQUAL(atomic_load(&h->begun), atomic_load(&h->ended));
+    dp_shared_free(h);
 }
 
 static int print_and_double(void *out, const void *in, void *context)
@@ -251,6 +294,7 @@ const scenario process_scenarios[] = {
     {"create_processes", create_processes, NULL},
     {"create_bounded_processes", create_bounded_processes, NULL},
     {"create_bound_processes", create_bound_processes, NULL},
+    {"begin_and_end_processes", begin_and_end_processes, NULL},
     {"print_in_processes", print_in_processes, NULL},
     {"lose_a_worker", lose_a_worker, NULL},
     {"lose_all_workers", lose_all_workers, NULL},

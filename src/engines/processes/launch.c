@@ -83,6 +83,8 @@ static int find_out(dp__zygote *zygote, dp__head *head)
     int code = await_workers(zygote, head);
     if (dp__load_acquire(&head->refused) > 0)
         return DP_EINIT;
+    if (dp__load_relaxed(&head->missing) > 0)
+        return DP_EPROCESS;
     if (code == 0) {
         dp__store_release(&head->open, 1);
         /* For one that was refused since. */
@@ -109,12 +111,6 @@ void dp__zygote_end(const dp__zygote *zygote, dp__head *head)
     dp__zygote_call(zygote);
 }
 
-static void break_off(const dp__zygote *zygote, dp__head *head)
-{
-    dp__store_release(&head->broken, 1);
-    dp__zygote_call(zygote);
-}
-
 int dp__zygote_start(dp__zygote *zygote, dp__head *head)
 {
     *zygote = (dp__zygote){-1, -1};
@@ -127,11 +123,8 @@ int dp__zygote_start(dp__zygote *zygote, dp__head *head)
     if (code == 0)
         code = find_out(zygote, head);
     if (code) {
-        /* Those who have begun end as they should, unless the pool has broken before all had. */
-        if (code == DP_EINIT)
-            dp__zygote_end(zygote, head);
-        else
-            break_off(zygote, head);
+        /* Those who have begun end as they should, unless the zygote has given up. */
+        dp__zygote_end(zygote, head);
         if (zygote->pid < 0 && head->zygote > 0)
             await_unseen(head);
         dp__zygote_wait(zygote, INT64_MAX);

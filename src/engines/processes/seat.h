@@ -157,10 +157,11 @@ typedef struct dp__head {
     /* By the zygote and the workers while the pool begins; the application sleeps on it. */
     _Alignas(DP__PAGE) _Atomic(uint32_t) ready; /* Workers that have begun, or have failed to. */
     _Atomic(uint32_t) refused;                  /* Those whose worker_init failed. */
-    _Atomic(uint32_t) broken;                   /* It has given up: workers die and die. Or
-                                                   the application, before there is a pool. */
-    int32_t zygote;                             /* Its pid, by the process between. */
-    _Atomic(uint32_t) gone;                     /* It does not look here any more. */
+    _Atomic(uint32_t) missing; /* Those that could not be forked, before there was a pool; also
+                                  counted as ready. */
+    _Atomic(uint32_t) broken;  /* It has given up: workers die and die. */
+    int32_t zygote;            /* Its pid, by the process between. */
+    _Atomic(uint32_t) gone;    /* It does not look here any more. */
 
     /* By the application. */
     _Alignas(DP__LINE) _Atomic(uint32_t) wanted; /* Seats that should have a process. */

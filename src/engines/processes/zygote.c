@@ -18,6 +18,7 @@
 #include "output.h"
 #include "platform/clock.h"
 #include "platform/descriptor.h"
+#include "platform/futex.h"
 #include "platform/heap.h"
 #include "worker.h"
 
@@ -128,9 +129,6 @@ static void spawn(keeper *z, uint32_t seat)
     }
     z->pid[seat] = pid > 0 ? pid : 0;
     z->lacks |= pid < 0;
-    /* The pool is only beginning: it should rather not. */
-    if (pid < 0 && dp__load_acquire(&z->head->ready) < dp__load_relaxed(&z->head->wanted))
-        break_off(z);
 }
 
 /* Seats without a process. */
@@ -147,23 +145,40 @@ static int is_anybody_there(const keeper *z)
     return count_empty(z) < z->head->seats;
 }
 
+/* The pool is only beginning, and now should rather not. Nor do those begin that are still to come;
+   the others do, since the application waits until all that can have. */
+static void do_without_the_rest(keeper *z)
+{
+    uint32_t rest = count_empty(z);
+    z->lacks = 0;
+    dp__fetch_add_acq_rel(&z->head->missing, rest);
+    /* Release: that. */
+    dp__fetch_add_acq_rel(&z->head->ready, rest);
+    dp__futex_wake_shared(&z->head->ready, INT32_MAX);
+}
+
 static void spawn_missing(keeper *z)
 {
     if (dp__load_acquire(&z->head->ending) || dp__load_relaxed(&z->head->broken))
         return;
     uint32_t wanted = dp__load_acquire(&z->head->wanted), seats = z->head->seats;
-    uint32_t refused = dp__load_acquire(&z->head->refused);
+    uint32_t unfit = dp__load_acquire(&z->head->refused) + dp__load_relaxed(&z->head->missing);
     /* One that was refused is not replaced. Before there is a pool the application has the others
        end, once they have begun; but it would wait for one that has died in there. */
-    if (refused > 0) {
-        if (dp__load_acquire(&z->head->open) || count_empty(z) > refused)
+    if (unfit > 0) {
+        if (dp__load_acquire(&z->head->open) || count_empty(z) > unfit)
             break_off(z);
         return;
     }
     z->lacks = 0;
-    for (uint32_t i = 0; i < wanted && i < seats; i++)
+    for (uint32_t i = 0; i < wanted && i < seats; i++) {
         if (z->pid[i] == 0)
             spawn(z, i);
+        if (z->lacks && dp__load_acquire(&z->head->ready) < wanted) {
+            do_without_the_rest(z);
+            return;
+        }
+    }
 }
 
 /* Calls wait for a worker, but not for ever. */
