@@ -198,6 +198,39 @@ DP_TEST(output, of_an_item_that_is_killed)
     end_pool(pool);
 }
 
+static int print_and_kill_the_zygote(void *out, const void *in, void *context)
+{
+    print_some(out, in, context);
+    if (*(const int *)in == VICTIM) {
+        fputs("the last words", stderr);
+        kill(getppid(), SIGKILL);
+        loop_on();
+    }
+    return 0;
+}
+
+/* What it had printed before, and then; all before the call is over. */
+DP_TEST(output, survives_the_pool)
+{
+    record r;
+    int in[N], status[N];
+    begin_record(&r, NULL);
+    dp_pool *pool = new_captured(&r, 1, (dp_pool_process_options){0});
+    for (int i = 0; i < N; i++)
+        in[i] = i;
+    dp_options options = {.status = status, .on_error = DP_ERRORS_COLLECT, .chunk = N};
+    EXPECT(0, dp_pool_map(pool, print_and_kill_the_zygote, in, sizeof in[0], NULL, 0, N, &options));
+    EXPECT(0, status[VICTIM - 1]);
+    EXPECT(DP_EBROKEN, status[VICTIM]);
+    expect_text(&r, VICTIM - 1, 0, "item 36\nsecond line\n");
+    expect_text(&r, VICTIM, 1, "the last words");
+    end_pool(pool);
+    expect_text(&r, VICTIM, 1, "the last words");
+    expect_text(&r, N, 0, "");
+    expect_text(&r, N, 1, "");
+    cr_assert_eq(r.is_wrong, 0);
+}
+
 /* ---- Others who print ---- */
 
 static int let_print(void *out, const void *in, void *context)

@@ -226,6 +226,7 @@ static int is_odd(manager *m, const dp__place *place, size_t rest, int runs, dp_
     return is_unlikely;
 }
 
+/* DP__OUT: the zygote is gone, and nothing more comes of the order. */
 static void settle(manager *m, uint32_t index, dp__outcome outcome)
 {
     dp__place *place = place_of(m, index);
@@ -239,6 +240,10 @@ static void settle(manager *m, uint32_t index, dp__outcome outcome)
     size_t told = dp__load_acquire(&place->seat->report.last);
     if (runs && told > rest && told <= taken_by(place, over))
         rest = told, runs = 0;
+    /* Nobody is there who could have noted where that has ended. */
+    if (outcome == DP__OUT)
+        dp__output_deliver_rest(m->crew->head, m->held[index], m->batch, m->wire,
+                                runs ? rest : DP_NO_ITEM);
     /* It may be told of by who has only written over the order word. */
     if (outcome == DP__DIED)
         dp__zygote_call(&m->crew->zygote);

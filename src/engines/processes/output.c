@@ -256,6 +256,24 @@ void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *ba
     dp__store_release(&log->read, read);
 }
 
+/* Noted or not. */
+static void deliver_all(const dp__head *head, uint32_t seat, dp_output *output)
+{
+    const uint64_t all[DP__STREAMS] = {UINT64_MAX, UINT64_MAX};
+    deliver_up_to(head, &head->captures[seat], all, output);
+}
+
+void dp__output_deliver_rest(const dp__head *head, uint32_t seat, const dp__batch *batch,
+                             const dp__wire *wire, size_t item)
+{
+    dp_output output = {.item = DP_NO_ITEM, .worker = seat};
+    if (!head->captures)
+        return;
+    if (item != DP_NO_ITEM)
+        wire->name(batch, item, &output);
+    deliver_all(head, seat, &output);
+}
+
 void dp__output_trim(const dp__head *head, uint32_t seat)
 {
     if (!head->captures)
@@ -279,9 +297,8 @@ void dp__output_destroy(dp__head *head, int is_ours)
     dp__capture *captures = head->captures;
     for (uint32_t i = 0; captures && i < head->seats; i++) {
         dp_output output = {.item = DP_NO_ITEM, .worker = i};
-        const uint64_t all[DP__STREAMS] = {UINT64_MAX, UINT64_MAX};
         if (is_ours)
-            deliver_up_to(head, &captures[i], all, &output);
+            deliver_all(head, i, &output);
         close_files(&captures[i]);
     }
     if (captures && is_ours)

@@ -49,6 +49,11 @@ void dp__output_destroy(dp__head *head, int is_ours);
 void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *batch,
                         const dp__wire *wire, size_t begin, size_t end);
 
+/* Delivers what was not noted, as nobody is there to do it any more: what the item has printed that
+   ran last, or DP_NO_ITEM. After what was. */
+void dp__output_deliver_rest(const dp__head *head, uint32_t seat, const dp__batch *batch,
+                             const dp__wire *wire, size_t item);
+
 /* Drops what the item that runs has printed beyond the limit. */
 void dp__output_trim(const dp__head *head, uint32_t seat);
 
