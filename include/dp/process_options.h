@@ -24,7 +24,9 @@
  * **Recycling** ends a process that is none the worse for it, between two items: what is over
  * stays, what it had not begun goes to others, worker_fini runs, and another process begins with
  * worker_init. Nothing fails, is lost, or is run again, and dp_stats::deaths does not count it. It
- * is for functions that leak, or leave other things behind that add up.
+ * is for functions that leak, or leave other things behind that add up. Only items wear a process
+ * out: one that waits for work is not replaced, however old it has become meanwhile, but runs one
+ * more item first.
  *
  * **Output.** With on_output, what a task prints on its standard output or standard error does not
  * mix with that of others, but is handed over item by item, in one piece for each stream; also what
@@ -90,8 +92,8 @@ typedef struct dp_pool_process_options {
     size_t recycle_tasks; /**< A process is replaced when it has run so many items, or ranges of a
                                loop, or blocks of a reduction. 1: each item has a new process,
                                which costs about a millisecond. 0: never for that. */
-    double recycle_seconds; /**< A process is replaced after the item with which it has become so
-                                 old. 0: never for that. */
+    double recycle_seconds; /**< A process is replaced after the first item that is over when it is
+                                 so old, counted from the end of worker_init. 0: never for that. */
     size_t recycle_memory; /**< A process is replaced after the item with which it has so many bytes
                                 of memory more than after worker_init, looked at every 5 ms. 0:
                                 never for that. */

@@ -195,6 +195,26 @@ DP_TEST(recycle, after_some_time)
     end_pool(pool);
 }
 
+/* Who only waits is not replaced however old, but runs one more item. */
+DP_TEST(recycle, after_some_time_without_work_comes_with_the_next_item)
+{
+    const double short_time = 0.02, none = 0;
+    record *r = new_shared(sizeof *r);
+    dp_pool *pool = new_recorded(r, 1, (dp_pool_process_options){.recycle_seconds = short_time});
+    int pids[2];
+    dp_sleep(3 * short_time);
+    cr_assert_eq(atomic_load(&r->begun), 1);
+    for (int i = 0; i < 2; i++) {
+        EXPECT(0, dp_pool_apply(pool, wait_and_tell, &none, sizeof none, &pids[i], sizeof pids[i],
+                                NULL));
+        cr_assert(shared_reaches(&r->begun, 2)); /* After the first item. */
+    }
+    cr_assert_neq(pids[0], pids[1]);
+    end_pool(pool);
+    cr_assert_eq(atomic_load(&r->ended), atomic_load(&r->begun));
+    dp_shared_free(r);
+}
+
 DP_TEST(recycle, is_never_wanted_by_large_numbers)
 {
     dp_pool *pool = new_pool_with(&(dp_pool_options){
