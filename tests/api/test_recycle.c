@@ -5,6 +5,7 @@
  * the worse for it.
  */
 
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -217,10 +218,15 @@ DP_TEST(recycle, after_some_time_without_work_comes_with_the_next_item)
 
 DP_TEST(recycle, is_never_wanted_by_large_numbers)
 {
-    dp_pool *pool = new_pool_with(&(dp_pool_options){
-        .engine = DP_ENGINE_PROCESSES,
-        .workers = 1,
-        .process = {SIZE_MAX, SIZE_MAX, DP_FOREVER, SIZE_MAX, 1e10, SIZE_MAX, NULL, NULL, 0}});
+    dp_pool *pool = new_pool_with(&(dp_pool_options){.engine = DP_ENGINE_PROCESSES,
+                                                     .workers = 1,
+                                                     .process = {.map_limit = SIZE_MAX,
+                                                                 .memory_limit = SIZE_MAX,
+                                                                 .cpu_limit = DP_FOREVER,
+                                                                 .recycle_tasks = SIZE_MAX,
+                                                                 .recycle_seconds = 1e10,
+                                                                 .recycle_memory = SIZE_MAX,
+                                                                 .max_deaths = UINT_MAX}});
     int pids[N];
     EXPECT(0, dp_pool_map(pool, tell_pid, NULL, 0, pids, sizeof pids[0], N, NULL));
     for (int i = 0; i < N; i++)
