@@ -10,7 +10,7 @@
 #include "engines/processes/worker.h"
 #include "support/processes.h"
 
-enum { WORKERS = 2, MOST = 5, DEFAULT = 16 };
+enum { WORKERS = 2, MOST = 5, DEFAULT = 16, ROUNDS = 30 };
 
 /* Shared. */
 typedef struct fate {
@@ -204,11 +204,11 @@ DP_TEST(deaths, by_others_do_not_count)
 DP_TEST(deaths, at_the_end_do_not_count)
 {
     fate *f = new_shared(sizeof *f);
-    for (int round = 0; round < MOST; round++) {
+    for (int round = 0; round < ROUNDS; round++) {
         dp_pool *pool = new_fated(f, note_pid, WORKERS, 1);
         end_pool(pool);
     }
-    cr_assert_eq(atomic_load(&f->begun), MOST * WORKERS);
-    cr_assert_eq(atomic_load(&f->ended), MOST * WORKERS);
+    cr_assert_eq(atomic_load(&f->begun), ROUNDS * WORKERS);
+    cr_assert_eq(atomic_load(&f->ended), ROUNDS * WORKERS);
     dp_shared_free(f);
 }
