@@ -107,7 +107,8 @@ typedef struct dp_pool_process_options {
                                threads that are not dp's. Else such a call is refused with
                                #DP_EUNSAFE. */
     unsigned max_deaths;  /**< The pool is given up when so many workers in a row have died of
-                               themselves before they ran an item: see above. 0: 16. */
+                               themselves before they ran an item: see above. 0: 16, or
+                               two for each worker if those are more. */
 } dp_pool_process_options;
 
 DP_END_DECLS

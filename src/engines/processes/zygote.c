@@ -22,8 +22,9 @@
 #include "platform/heap.h"
 #include "worker.h"
 
-/* dp_pool_process_options::max_deaths, if the options do not say. */
-enum { MAX_BARREN = 16 };
+/* dp_pool_process_options::max_deaths, if the options do not say: at least. Many workers may die of
+   the same thing at once. */
+enum { MIN_BARREN = 16 };
 
 /* One that was ready for work so long is no reason to give up, whatever it has died of. */
 #define LASTING_NS INT64_C(10000000000)
@@ -251,6 +252,12 @@ static void count_barren(keeper *z, const dp__seat *seat, uint32_t life, const s
         z->barren++;
 }
 
+static unsigned max_barren(const dp__head *head)
+{
+    unsigned two_each = 2 * head->seats, asked = head->options.process.max_deaths;
+    return asked ? asked : two_each > MIN_BARREN ? two_each : MIN_BARREN;
+}
+
 /* The seat goes to its next life, in which it has no order yet; who gave one in this life finds
    that out. */
 static void bury(keeper *z, uint32_t number, const siginfo_t *how)
@@ -258,7 +265,6 @@ static void bury(keeper *z, uint32_t number, const siginfo_t *how)
     dp__seat *seat = &z->head->seat[number];
     uint32_t life = z->life[number];
     int by_exit = how->si_code == CLD_EXITED, status = how->si_status;
-    unsigned max_deaths = z->head->options.process.max_deaths;
     z->pid[number] = 0;
     if (z->owner[number] > 0)
         dp__heap_free_of(z->owner[number]);
@@ -274,7 +280,7 @@ static void bury(keeper *z, uint32_t number, const siginfo_t *how)
     uint32_t desk = dp__load_relaxed(&seat->desk);
     if (desk < z->head->desks)
         dp__desk_ring(&z->head->desk[desk]);
-    if (z->barren >= (max_deaths ? max_deaths : MAX_BARREN))
+    if (z->barren >= max_barren(z->head))
         break_off(z);
 }
 
