@@ -213,7 +213,8 @@ void dp__call_clear_status(dp__call *call)
 
 int dp__call_outcome(dp__call *call)
 {
-    if (call->on_error == DP_ERRORS_COLLECT || call->error.code == 0) {
+    int is_of_items = call->error.code == DP_ETASK && call->on_error == DP_ERRORS_COLLECT;
+    if (is_of_items || call->error.code == 0) {
         call->error = (dp_error){.item = DP_NO_ITEM};
         if (dp__load_relaxed(&call->batch.skipped))
             call->error.code = call->care && dp__load_relaxed(&call->care->timed_out)

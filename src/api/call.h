@@ -61,8 +61,9 @@ struct dp__call {
     uint8_t wants_care;    /* Whether the options ask for more than running the items. */
     /* Whether dp_future_cancel() has stopped it, perhaps after a failure had. Relaxed. */
     _Atomic(uint32_t) is_cancelled;
-    void *context;       /* dp_options::context, or what the verb was given in its place. */
-    size_t context_size; /* As in dp_options; and the next two. */
+    uint8_t has_own_carrier; /* It ends with the call. */
+    void *context;           /* dp_options::context, or what the verb was given in its place. */
+    size_t context_size;     /* As in dp_options; and the next two. */
     const dp_array *arrays;
     size_t narrays;
     size_t first; /* Added to item numbers in errors: the beginning of a loop. */

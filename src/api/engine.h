@@ -12,6 +12,8 @@
 #include "dp/stats.h"
 #include "dp/task.h"
 
+struct dp__carrier;
+
 /* How stop() treats work that was accepted. */
 enum dp__stop { DP__STOP_DRAIN, DP__STOP_CANCEL };
 
@@ -90,8 +92,10 @@ typedef struct dp__engine {
        are no processes. */
     int (*is_worker)(void *state);
 
-    /* What takes items to other processes. NULL: they run in this one. */
-    struct dp__carrier *(*carrier)(void *state);
+    /* What takes the items of a call to other processes: *carrier receives it. `most`: how many
+       workers the call has work for; `is_now`: it begins at once. 0, or the code with which the
+       call is refused. NULL: they run in this one. */
+    int (*carrier)(void *state, size_t most, int is_now, struct dp__carrier **carrier);
 
     unsigned (*workers)(void *state);
     unsigned (*lanes)(void *state);

@@ -10,6 +10,7 @@
 #include "dp/error.h"
 #include "platform/heap.h"
 #include "platform/message.h"
+#include "platform/own_threads.h"
 #include "unobserved.h"
 
 /*
@@ -64,6 +65,7 @@ static void after_fork_in_child(void)
     dp__unobserved_after_fork();
     dp__store_relaxed(&dp__default_lock.state, 0);
     dp__heap_after_fork();
+    dp__own_threads_after_fork();
     DP__CHAOS_FORKED(1);
 }
 

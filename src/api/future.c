@@ -50,6 +50,7 @@ void dp__future_discard(dp_future *future)
 {
     if (!future)
         return;
+    dp__remote_end(&future->call);
     dp__config_release(future->call.batch.config);
     dp__limited_free(future->call.limited);
     dp__care_free(future->call.care);
@@ -117,8 +118,7 @@ int dp__future_begin_care(dp_future *future, const dp_options *options)
         if (code)
             return code;
     }
-    dp__remote_bind(call, future->engine, future->engine_state);
-    return 0;
+    return dp__remote_bind(call, future->engine, future->engine_state, 0);
 }
 
 int dp__future_submit(dp_future *future, dp_pool *pool, const dp_options *options, dp_future **out)
@@ -202,6 +202,7 @@ void dp__job_finish(dp__job *job)
     dp__call *call = &future->call;
     if (call->limited)
         dp__limited_leave(future);
+    dp__remote_end(call);
     int code = dp__call_outcome(call);
     if (code == 0 && call->range == dp__fold_range)
         dp__fold_finish(call);
@@ -225,6 +226,7 @@ void dp__job_finish(dp__job *job)
 static void finish_unbegun(dp_future *future, dp_future_state state)
 {
     dp__call *call = &future->call;
+    dp__remote_end(call);
     dp__care_end(call->care);
     /* Whoever waits may make the same call again. */
     if (call->care && call->care->journal)
@@ -274,6 +276,7 @@ int dp__future_end(dp_future *future, dp_future_state state, const dp_error *err
     if (!leave_pending(future))
         return 0;
     future->call.error = *error;
+    dp__remote_end(&future->call);
     dp__care_end(future->call.care);
     dp_future_retain(future);
     set_final(future, state);

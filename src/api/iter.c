@@ -183,17 +183,20 @@ static int hand_out(dp_iter *it, size_t *index, void *out)
     return DP_ETASK;
 }
 
-/* Makes the last report of progress if the iteration has ended and nothing of it runs any more. */
-static void report_end(dp_iter *it)
+/* If the iteration has ended and nothing of it runs any more, makes the last report of progress and
+   lets those go who were there for it alone. */
+static void note_end(dp_iter *it)
 {
-    if (!it->care || !it->end)
+    if (!it->end || (!it->care && !it->carrier))
         return;
     /* The lock: what the last items have counted. */
     dp__lock_acquire(&it->lock);
     int is_idle = it->unfinished == 0;
     dp__lock_release(&it->lock);
-    if (is_idle)
-        dp__care_end(it->care);
+    if (!is_idle)
+        return;
+    dp__care_end(it->care);
+    dp__iter_end_carrier(it);
 }
 
 static int next(dp_iter *it, int64_t deadline, size_t *index, void *out)
@@ -249,7 +252,7 @@ int dp_iter_next(dp_iter *it, double seconds, size_t *index, void *out)
     if (code)
         return code;
     code = next(it, dp__deadline(ns), index, out);
-    report_end(it);
+    note_end(it);
     leave(it);
     return code;
 }

@@ -176,7 +176,8 @@ static int prepare(dp_iter *it, dp__chunk *c)
     }
     if (!c->future && !(c->future = dp__future_create(it->pool, &call, 0)))
         return DP_ENOMEM;
-    dp__remote_bind(&c->future->call, it->pool->engine, it->pool->state);
+    if (it->carrier)
+        dp__remote_bind_to(&c->future->call, it->carrier);
     dp__store_relaxed(&c->future->asked, 1); /* The iterator tells of failures itself. */
     c->callback = (dp__callback){dp__iter_done, c, NULL, &c->future->callbacks, DP__CALLBACK_KEPT};
     c->future->callbacks = &c->callback;

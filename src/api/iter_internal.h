@@ -94,8 +94,9 @@ struct dp_iter {
     int ordered;
     dp__care *care; /* NULL, or what stands behind it. */
     dp__care own_care;
-    size_t in_stride; /* In an array. */
-    size_t own_in;    /* Bytes of a slot for an item; 0 with an array. */
+    struct dp__carrier *carrier; /* What takes items to other processes, or NULL. */
+    size_t in_stride;            /* In an array. */
+    size_t own_in;               /* Bytes of a slot for an item; 0 with an array. */
     size_t out_size;
     size_t nchunks; /* One more than are used, for an item that came too late for its chunk. */
     size_t nslots;
@@ -185,6 +186,9 @@ enum { DP__WAKE_NEVER, DP__WAKE_FIRST, DP__WAKE_ANY };
 /* Takes what the window has room for from the source and submits it. For the consumer. 0, also if
    there is nothing to do, or DP_ENOMEM, which is no reason to lose what was taken already. */
 int dp__iter_fill(dp_iter *it);
+
+/* No items run any more, nor will. */
+void dp__iter_end_carrier(dp_iter *it);
 
 /* Frees an iterator that nobody looks at any more. */
 void dp__iter_free(dp_iter *it);

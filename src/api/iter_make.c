@@ -5,6 +5,7 @@
 #include "config.h"
 #include "iter_internal.h"
 #include "limiter_internal.h"
+#include "wire.h"
 
 /* Lazy maps: how they are made and what they are made of. What they do is in iter.c. */
 
@@ -93,8 +94,27 @@ static int make_slots(dp_iter *it)
     return 0;
 }
 
+void dp__iter_end_carrier(dp_iter *it)
+{
+    if (it->carrier && it->carrier->end)
+        it->carrier->end(it->carrier);
+    it->carrier = NULL;
+}
+
+/* One for all items, which begins now. 0, or the code with which the map is refused. */
+static int begin_carrier(dp_iter *it)
+{
+    const dp__engine *engine = it->pool->engine;
+    size_t most = it->source.next ? SIZE_MAX : it->source.n;
+    if (!engine->carrier || it->source_ended)
+        return 0;
+    int code = engine->carrier(it->pool->state, most, 1, &it->carrier);
+    return code || !it->carrier->begin ? code : it->carrier->begin(it->carrier);
+}
+
 void dp__iter_free(dp_iter *it)
 {
+    dp__iter_end_carrier(it);
     for (size_t i = 0; it->chunks && i < it->nchunks; i++) {
         /* A future that the engine has never had is no business of the engine's. */
         if (it->chunks[i].is_accepted)
@@ -175,7 +195,8 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
         made->care = &made->own_care;
         dp__care_start(made->care, options, source->next ? DP_NO_TOTAL : source->n);
     }
-    if ((code = cut_window(made, options)) || (code = make_slots(made))) {
+    if ((code = cut_window(made, options)) || (code = make_slots(made)) ||
+        (code = begin_carrier(made))) {
         dp__iter_free(made);
         return code;
     }

@@ -259,9 +259,28 @@ int dp__remote_loses(const dp__call *call)
 
 /* ---- Sending ---- */
 
+int dp__remote_begin(dp__call *call)
+{
+    dp__carrier *carrier = call->carrier;
+    int code = carrier && carrier->begin ? carrier->begin(carrier) : 0;
+    if (code == 0)
+        return 1;
+    dp__lock_acquire(&call->error_lock);
+    if (call->error.code == 0)
+        call->error = (dp_error){.code = code, .item = DP_NO_ITEM};
+    dp__lock_release(&call->error_lock);
+    dp__store_relaxed(&call->batch.skipped, 1);
+    dp__call_stop(call);
+    return 0;
+}
+
 static void carry(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
+    if (!dp__remote_begin(call)) {
+        leave(batch, begin, end);
+        return;
+    }
     /* There is one token for all of the range, so it goes to one worker. */
     size_t chunk = call->limiter ? end - begin : call->chunk;
     call->carrier->carry(call->carrier, batch, &wire, chunk, begin, end);
@@ -279,6 +298,20 @@ void dp__remote_bind_to(dp__call *call, dp__carrier *carrier)
         call->batch.chunk = call->batch.n;
         call->batch.is_whole = 1;
     }
+}
+
+int dp__remote_bind_here(dp__call *call, const dp__engine *engine, void *state, int is_now)
+{
+    dp__carrier *carrier = NULL;
+    size_t most = call->items, chunk = call->batch.chunk;
+    if (call->pack && chunk > 0)
+        most = (call->batch.n - 1) / chunk + 1;
+    int code = engine->carrier(state, most, is_now, &carrier);
+    if (code)
+        return code;
+    call->has_own_carrier = carrier->end != NULL;
+    dp__remote_bind_to(call, carrier);
+    return 0;
 }
 
 int dp__remote_one(dp__call *call, const dp__call *outer, const dp__care *care, size_t index)

@@ -28,12 +28,29 @@ static inline int dp__remote_check(const dp__call *call, const dp__engine *engin
     return engine->carrier && dp__remote_loses(call) ? DP_ENOTSHARED : 0;
 }
 
+/* dp__remote_bind() of an engine that has a carrier. */
+int dp__remote_bind_here(dp__call *call, const dp__engine *engine, void *state, int is_now);
+
 /* Has the items of the call run where the workers of the pool are. After dp__care_begin(), and
-   where the call will stay. */
-static inline void dp__remote_bind(dp__call *call, const dp__engine *engine, void *state)
+   where the call will stay. `is_now`: it will begin at once. 0, or a code; then there is no more to
+   do. */
+static inline int dp__remote_bind(dp__call *call, const dp__engine *engine, void *state, int is_now)
 {
-    if (engine->carrier)
-        dp__remote_bind_to(call, engine->carrier(state));
+    return engine->carrier && call->items > 0 ? dp__remote_bind_here(call, engine, state, is_now)
+                                              : 0;
+}
+
+/* Gets what carries the items of the call ready. 0 if the call cannot go on, which it then
+   knows. */
+int dp__remote_begin(dp__call *call);
+
+/* No items of the call run any more, nor will. */
+static inline void dp__remote_end(dp__call *call)
+{
+    if (call->has_own_carrier) {
+        call->has_own_carrier = 0;
+        call->carrier->end(call->carrier);
+    }
 }
 
 /* Runs a call of one item where the workers of the call around it are, on its behalf and on the

@@ -301,7 +301,7 @@ static void run_scan(dp__batch *batch, size_t begin, size_t end)
 {
     dp__scan *scan = ((dp__call *)batch)->as.scan;
     (void)begin, (void)end;
-    if (scan->items == 0)
+    if (scan->items == 0 || !dp__remote_begin(scan->call))
         return;
     memcpy(carry_of(scan), scan->identity, scan->size);
     if (!run_phase(scan, 0, first_range, scan->fold_key))

@@ -271,20 +271,22 @@ static int check(dp_future *const *futures, size_t n, dp_pool **pool, const void
     return dp__load_relaxed(&(*pool)->closed) ? DP_ECLOSED : 0;
 }
 
-/* A held future for a call, with the parents and `extra` bytes behind them in its payload. NULL if
-   memory is out. */
-static dp_future *make(dp_pool *pool, const dp__call *call, const dp_options *options,
-                       dp_future *const *parents, size_t n, size_t extra)
+/* Makes a held future for a call, with the parents and `extra` bytes behind them in its payload. 0
+   or a code. */
+static int make(dp_pool *pool, const dp__call *call, const dp_options *options,
+                dp_future *const *parents, size_t n, size_t extra, dp_future **out)
 {
     size_t parents_at = aligned(sizeof(dp__then));
     dp_future *made =
         dp__future_create(pool, call, parents_at + aligned(n * sizeof(dp__parent)) + extra);
     if (!made)
-        return NULL;
-    if (dp__future_begin_care(made, options) != 0 ||
-        (call->limiter && dp__limited_make(made, pool) != 0)) {
+        return DP_ENOMEM;
+    int code = dp__future_begin_care(made, options);
+    if (code == 0 && call->limiter)
+        code = dp__limited_make(made, pool);
+    if (code) {
         dp__future_discard(made);
-        return NULL;
+        return code;
     }
     dp__then *then = made->then = (dp__then *)(void *)made->payload;
     memset(then, 0, sizeof *then);
@@ -299,7 +301,8 @@ static dp_future *make(dp_pool *pool, const dp__call *call, const dp_options *op
     }
     dp__future_hold(made);
     pool->engine->hold(pool->state);
-    return made;
+    *out = made;
+    return 0;
 }
 
 /* What stands behind the parents. */
@@ -353,9 +356,10 @@ int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, 
     call.as.map.in = future->result;
     call.as.map.arg_bytes = future->result ? future->result_size : 0;
     call.as.map.result_bytes = result_size;
-    dp_future *made = make(pool, &call, options, &future, 1, result ? 0 : result_size);
-    if (!made)
-        return DP_ENOMEM;
+    dp_future *made = NULL;
+    code = make(pool, &call, options, &future, 1, result ? 0 : result_size, &made);
+    if (code)
+        return code;
     made->call.as.map.out = result_at(made, result, 0, result_size);
     *next = made;
     set_out(made);
@@ -405,9 +409,10 @@ int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_st
         return code;
     call.pack = f ? pack_gather : NULL;
     size_t inputs = f ? aligned(n * sizeof(void *)) : 0;
-    dp_future *made = make(pool, &call, options, futures, n, inputs + (result ? 0 : result_size));
-    if (!made)
-        return DP_ENOMEM;
+    dp_future *made = NULL;
+    code = make(pool, &call, options, futures, n, inputs + (result ? 0 : result_size), &made);
+    if (code)
+        return code;
     const void **in = (const void **)(void *)extra_of(made);
     for (size_t i = 0; f && i < n; i++)
         in[i] = futures[i]->result;

@@ -44,15 +44,17 @@ int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
     dp__call_clear_status(call);
     if (call->wants_care && dp__care_begin(&care, call, options) != 0)
         return refuse_care(call, options);
-    dp__remote_bind(call, pool->engine, pool->state);
+    code = dp__remote_bind(call, pool->engine, pool->state, 1);
     call->batch.outer = dp__here.batch;
     dp__item *item = dp__here.item;
     if (item && item->quiet == 0)
         dp__care_watch(item);
     call->batch.outer_item = item;
     call->batch.is_apart = dp__here.is_apart;
-    code =
-        call->limiter ? dp__limited_run(pool, call) : pool->engine->run(pool->state, &call->batch);
+    if (code == 0)
+        code = call->limiter ? dp__limited_run(pool, call)
+                             : pool->engine->run(pool->state, &call->batch);
+    dp__remote_end(call);
     if (code) {
         call->error = (dp_error){.code = code, .item = DP_NO_ITEM, .text = dp_strerror(code)};
     } else {

@@ -163,6 +163,13 @@ struct dp__carrier {
        returns when that is over: all have run, failed or been left. */
     void (*carry)(dp__carrier *carrier, dp__batch *batch, const dp__wire *wire, size_t chunk,
                   size_t begin, size_t end);
+
+    /* Of one call only: gets ready for it, before anything is carried. 0, or the code with which
+       the call is refused. Any number of times, on any thread. NULL: it always is. */
+    int (*begin)(dp__carrier *carrier);
+
+    /* Nothing more will be carried. NULL: it is not of one call. */
+    void (*end)(dp__carrier *carrier);
 };
 
 /* { begin:32 | end:32 } */

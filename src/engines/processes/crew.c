@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crew.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,32 +29,39 @@ static void free_memory(dp__crew *crew)
 }
 
 /* Memory of the application's own. */
-static dp__crew *allocate(unsigned workers)
+static dp__crew *allocate(unsigned workers, unsigned desks)
 {
     dp__crew *crew = calloc(1, sizeof *crew);
     if (!crew)
         return NULL;
     crew->place = calloc(workers, sizeof *crew->place);
     crew->free = calloc(workers, sizeof *crew->free);
-    crew->desk = calloc(DESKS, sizeof *crew->desk);
+    crew->desk = calloc(desks, sizeof *crew->desk);
+    crew->zygote = (dp__zygote){-1, -1};
     crew->last = &crew->first;
-    if (crew->place && crew->free && crew->desk)
-        return crew;
-    free_memory(crew);
-    return NULL;
+    if (!crew->place || !crew->free || !crew->desk) {
+        free_memory(crew);
+        return NULL;
+    }
+    while (crew->desk_count < desks) {
+        crew->desk[crew->desk_count] = desks - 1 - crew->desk_count;
+        crew->desk_count++;
+    }
+    return crew;
 }
 
 /* What all processes of the pool share. */
-static dp__head *allocate_shared(const dp_pool_options *options, unsigned workers, unsigned cpus)
+static dp__head *allocate_shared(const dp_pool_options *options, unsigned workers, unsigned cpus,
+                                 unsigned desks)
 {
     size_t head = (sizeof(dp__head) + DP__LINE - 1) / DP__LINE * DP__LINE;
-    size_t size = head + DESKS * sizeof(dp__desk) + workers * sizeof(dp__seat);
+    size_t size = head + desks * sizeof(dp__desk) + workers * sizeof(dp__seat);
     char *memory = dp__heap_alloc_zeroed(size);
     if (!memory)
         return NULL;
     dp__head *made = (dp__head *)(void *)memory;
     made->seats = workers;
-    made->desks = DESKS;
+    made->desks = desks;
     made->options = *options;
     made->cpus = cpus;
     made->room = cpus ? cpus : (unsigned)dp_cpu_count(0);
@@ -64,12 +72,9 @@ static dp__head *allocate_shared(const dp_pool_options *options, unsigned worker
     if (made->inner_threads == 0)
         made->inner_threads = (int)dp__share_of(made->room, made->room, workers);
     made->desk = (dp__desk *)(void *)(memory + head);
-    made->seat = (dp__seat *)(void *)(memory + head + DESKS * sizeof(dp__desk));
-    for (unsigned i = 0; i < workers; i++) {
-        made->seat[i].owner = dp__heap_claim_owner();
+    made->seat = (dp__seat *)(void *)(memory + head + desks * sizeof(dp__desk));
+    for (unsigned i = 0; i < workers; i++)
         made->seat[i].bound = -1;
-    }
-    dp__store_relaxed(&made->wanted, workers);
     return made;
 }
 
@@ -103,41 +108,83 @@ static void free_shared(dp__crew *crew)
     dp__heap_free(crew->head);
 }
 
-int dp__crew_create(dp__crew **out, const dp_pool_options *options, unsigned workers, unsigned cpus)
+int dp__crew_make(dp__crew **out, const dp_pool_options *options, unsigned workers, unsigned cpus,
+                  unsigned desks, const void *pool)
 {
-    int code = dp__limits_check(&options->process);
-    if (code == 0)
-        code = dp__heap_open();
-    if (code)
-        return code;
-    dp__crew *crew = allocate(workers);
+    dp__crew *crew = allocate(workers, desks);
     if (!crew)
         return DP_ENOMEM;
-    crew->head = allocate_shared(options, workers, cpus);
-    for (uint32_t i = 0; crew->head && i < workers; i++) {
+    crew->head = allocate_shared(options, workers, cpus, desks);
+    for (uint32_t i = 0; crew->head && i < workers; i++)
         crew->place[i].seat = &crew->head->seat[i];
-        crew->place[i].owner = crew->head->seat[i].owner;
-    }
-    code = crew->head ? dp__output_create(crew->head) : DP_ENOMEM;
-    if (code == 0)
-        code = plan(crew->head, options->pin);
-    if (code == 0)
-        code = dp__zygote_start(&crew->zygote, crew->head);
+    int code = crew->head ? plan(crew->head, options->pin) : DP_ENOMEM;
     if (code) {
-        if (crew->head)
-            dp__output_destroy(crew->head, 1);
         free_shared(crew);
         free_memory(crew);
         return code;
     }
-    for (uint32_t i = 0; i < workers; i++)
-        crew->free[crew->free_count++] = workers - 1 - i;
-    while (crew->desk_count < DESKS) {
-        crew->desk[crew->desk_count] = (uint16_t)(DESKS - 1 - crew->desk_count);
-        crew->desk_count++;
-    }
+    crew->head->pool = pool;
     *out = crew;
     return 0;
+}
+
+void dp__crew_want(dp__crew *crew, uint32_t workers)
+{
+    dp__head *head = crew->head;
+    if (dp__load_relaxed(&head->wanted) > 0)
+        return;
+    for (uint32_t i = 0; i < workers; i++) {
+        dp__place *place = &crew->place[i];
+        if (place->owner == 0)
+            place->owner = dp__heap_claim_owner();
+        place->seat->owner = place->owner;
+        crew->free[crew->free_count++] = workers - 1 - i;
+    }
+    /* Release: the owners. */
+    dp__store_release(&head->wanted, workers);
+}
+
+int dp__crew_create(dp__crew **out, const dp_pool_options *options, unsigned workers, unsigned cpus,
+                    const void *pool)
+{
+    dp__crew *crew;
+    int code = dp__limits_check(&options->process);
+    if (code == 0)
+        code = dp__heap_open();
+    if (code == 0)
+        code = dp__crew_make(&crew, options, workers, cpus, DESKS, pool);
+    if (code)
+        return code;
+    dp__crew_want(crew, workers);
+    code = dp__output_create(crew->head);
+    if (code == 0)
+        code = dp__zygote_start(&crew->zygote, crew->head);
+    if (code)
+        dp__crew_destroy(crew, 1);
+    else
+        *out = crew;
+    return code;
+}
+
+/* What processes have left in a seat. Where it is bound, and its room, stay as they are. */
+static void clear_seat(dp__seat *seat)
+{
+    int32_t bound = seat->bound;
+    memset(seat, 0, offsetof(dp__seat, room));
+    seat->bound = bound;
+}
+
+void dp__crew_renew(dp__crew *crew)
+{
+    dp__head *head = crew->head;
+    for (uint32_t i = 0; i < head->seats; i++) {
+        clear_seat(crew->place[i].seat);
+        dp__place_clear(&crew->place[i]);
+    }
+    crew->free_count = 0;
+    dp__store_relaxed(&crew->items, 0);
+    dp__store_relaxed(&crew->deaths, 0);
+    memset(&head->ready, 0, sizeof *head - offsetof(dp__head, ready));
 }
 
 int dp__crew_end(dp__crew *crew, int64_t deadline)
@@ -158,6 +205,12 @@ void dp__crew_destroy(dp__crew *crew, int is_ours)
     free_memory(crew);
 }
 
+void dp__crew_forget(dp__crew *crew)
+{
+    dp__zygote_forget(&crew->zygote);
+    free_memory(crew);
+}
+
 int dp__crew_is_broken(const dp__crew *crew)
 {
     return dp__zygote_is_gone(&crew->zygote);
@@ -170,7 +223,7 @@ int dp__crew_enter(dp__crew *crew)
     int desk = -1;
     dp__lock_acquire(&crew->lock);
     if (crew->desk_count > 0) {
-        desk = crew->desk[--crew->desk_count];
+        desk = (int)crew->desk[--crew->desk_count];
         crew->callers++;
     }
     dp__lock_release(&crew->lock);
@@ -180,7 +233,7 @@ int dp__crew_enter(dp__crew *crew)
 void dp__crew_leave(dp__crew *crew, int desk)
 {
     dp__lock_acquire(&crew->lock);
-    crew->desk[crew->desk_count++] = (uint16_t)desk;
+    crew->desk[crew->desk_count++] = (uint32_t)desk;
     crew->callers--;
     dp__lock_release(&crew->lock);
 }

@@ -50,7 +50,7 @@ typedef struct dp__crew {
     /* Under the lock: */
     dp__lock lock;
     uint32_t *free, free_count; /* Places, the last one used on top. */
-    uint16_t *desk, desk_count; /* Desks at which nobody is. */
+    uint32_t *desk, desk_count; /* Desks at which nobody is. */
     unsigned callers;           /* Threads that have a desk. */
     dp__hungry *first, **last;  /* Those without a place. */
     _Atomic(uint32_t) hungry;   /* How many; relaxed, a hint. */
@@ -58,9 +58,20 @@ typedef struct dp__crew {
     _Atomic(uint64_t) items, deaths;
 } dp__crew;
 
-/* Makes the crew of a pool and its processes. 0 or a code. */
+/* Makes the crew of a pool, whose address this is, and its processes. 0 or a code. */
 int dp__crew_create(dp__crew **crew, const dp_pool_options *options, unsigned workers,
-                    unsigned cpus);
+                    unsigned cpus, const void *pool);
+
+/* Makes only the crew, with so many desks; nothing is open and nobody is wanted. 0 or a code. */
+int dp__crew_make(dp__crew **crew, const dp_pool_options *options, unsigned workers, unsigned cpus,
+                  unsigned desks, const void *pool);
+
+/* The first so many seats should have a process. Before the zygote is forked, or before it is
+   called for the first time. */
+void dp__crew_want(dp__crew *crew, uint32_t workers);
+
+/* Makes of a crew that has ended one as dp__crew_make() does, which keeps its memory. */
+void dp__crew_renew(dp__crew *crew);
 
 /* Tells all workers to end, and waits for that. 0 or DP_ETIMEDOUT. */
 int dp__crew_end(dp__crew *crew, int64_t deadline);
@@ -68,6 +79,10 @@ int dp__crew_end(dp__crew *crew, int64_t deadline);
 /* Frees what the calling process has of a crew that has ended; or, in a child that the application
    has forked, what it has of one that is its parent's. */
 void dp__crew_destroy(dp__crew *crew, int is_ours);
+
+/* Frees, in a child that the application has forked, what it has of a crew whose shared memory may
+   long be another one's. */
+void dp__crew_forget(dp__crew *crew);
 
 /* Whether no worker comes any more. */
 int dp__crew_is_broken(const dp__crew *crew);

@@ -6,6 +6,7 @@
 #include "carry.h"
 #include "engines/threads/table.h"
 #include "engines/threads/team_life.h"
+#include "snapshot.h"
 #include "worker.h"
 
 /*
@@ -16,8 +17,9 @@
  */
 
 typedef struct annex {
-    dp__carrier carrier; /* Must be first. */
-    dp__crew *crew;
+    dp__carrier carrier;      /* Must be first. */
+    dp__crew *crew;           /* NULL: each call has its own, */
+    dp__snapshots *snapshots; /* of these. */
 } annex;
 
 static annex *annex_of(void *state)
@@ -40,29 +42,47 @@ static dp_pool_options options_of_team(const dp_pool_options *options)
                              .inner_threads = -1};
 }
 
+/* The processes, or what there is before any. 0 or a code. */
+static int begin(annex *own, const dp_pool_options *options, unsigned workers, unsigned cpus)
+{
+    switch (options->process.start) {
+    case DP_START_ZYGOTE:
+        return dp__crew_create(&own->crew, options, workers, cpus, own);
+    case DP_START_SNAPSHOT:
+        return dp__snapshots_create(&own->snapshots, options, workers, cpus, own);
+    default:
+        return DP_ENOTSUP;
+    }
+}
+
+static void free_annex(annex *own, int is_ours)
+{
+    if (own->crew)
+        dp__crew_destroy(own->crew, is_ours);
+    else
+        dp__snapshots_release(own->snapshots, is_ours);
+    free(own);
+}
+
 static int start(void **state, const dp_pool_options *options, unsigned workers, unsigned cpus)
 {
     dp_pool_options ours = options_of_team(options);
     annex *made = calloc(1, sizeof *made);
     *state = NULL;
-    if (options->process.start != DP_START_ZYGOTE) {
-        free(made);
-        return DP_ENOTSUP;
-    }
     if (!made)
         return DP_ENOMEM;
     made->carrier.carry = carry;
     /* First: a process that has only one thread has most to pass on. */
-    int code = dp__crew_create(&made->crew, options, workers, cpus);
+    int code = begin(made, options, workers, cpus);
     if (code) {
         free(made);
         return code;
     }
     code = dp__team_create(state, &ours, workers, workers, cpus, dp__fork_generation());
     if (code) {
-        dp__crew_end(made->crew, INT64_MAX);
-        dp__crew_destroy(made->crew, 1);
-        free(made);
+        if (made->crew)
+            dp__crew_end(made->crew, INT64_MAX);
+        free_annex(made, 1);
         return code;
     }
     ((dp__team *)*state)->annex = made;
@@ -72,7 +92,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers,
 static int is_worker(void *state)
 {
     const dp__head *head = dp__worker_head();
-    return head && (!state || head == annex_of(state)->crew->head);
+    return head && (!state || head->pool == annex_of(state));
 }
 
 static int inside(void *state)
@@ -88,34 +108,59 @@ static unsigned share(unsigned cpus)
 
 static int stop(void *state, enum dp__stop how, int64_t deadline)
 {
+    annex *own = annex_of(state);
     int code = dp__threads_stop(state, how, deadline);
-    return code ? code : dp__crew_end(annex_of(state)->crew, deadline);
+    if (code)
+        return code;
+    if (own->crew)
+        return dp__crew_end(own->crew, deadline);
+    dp__snapshots_end(own->snapshots);
+    return 0;
 }
 
 static void destroy(void *state)
 {
-    annex *own = annex_of(state);
-    dp__crew_destroy(own->crew, ((dp__team *)state)->generation == dp__fork_generation());
-    free(own);
+    free_annex(annex_of(state), ((dp__team *)state)->generation == dp__fork_generation());
     dp__threads_destroy(state);
+}
+
+/* Only where each call has workers of its own. */
+static int resize(void *state, unsigned workers)
+{
+    annex *own = annex_of(state);
+    if (!own->snapshots)
+        return DP_ENOTSUP;
+    int code = dp__team_resize(state, workers);
+    if (code == 0)
+        dp__snapshots_resize(own->snapshots, workers);
+    return code;
 }
 
 static unsigned lanes(void *state)
 {
-    return annex_of(state)->crew->head->seats;
+    const annex *own = annex_of(state);
+    return own->crew ? own->crew->head->seats : dp__snapshots_lanes(own->snapshots);
 }
 
 static void stats(void *state, dp_stats *out)
 {
-    const dp__crew *crew = annex_of(state)->crew;
+    const annex *own = annex_of(state);
     dp__threads_stats(state, out);
-    out->items = dp__load_relaxed(&crew->items);
-    out->deaths = dp__load_relaxed(&crew->deaths);
+    if (own->crew) {
+        out->items = dp__load_relaxed(&own->crew->items);
+        out->deaths = dp__load_relaxed(&own->crew->deaths);
+    } else {
+        dp__snapshots_stats(own->snapshots, out);
+    }
 }
 
-static dp__carrier *carrier(void *state)
+static int carrier(void *state, size_t most, int is_now, dp__carrier **out)
 {
-    return &annex_of(state)->carrier;
+    annex *own = annex_of(state);
+    if (own->snapshots)
+        return dp__snapshot_take(own->snapshots, most, is_now, out);
+    *out = &own->carrier;
+    return 0;
 }
 
 static void *local(void *state)
@@ -132,6 +177,7 @@ const dp__engine dp__engine_processes = {
     .help = dp__threads_help,
     .run_pending = dp__threads_run_pending,
     .cancel = dp__threads_cancel,
+    .resize = resize,
     .close = dp__threads_close,
     .inside = inside,
     .stop = stop,

@@ -75,11 +75,8 @@ static int await_workers(const dp__zygote *zygote, dp__head *head)
     return 0;
 }
 
-static int find_out(dp__zygote *zygote, dp__head *head)
+static int find_out(const dp__zygote *zygote, dp__head *head)
 {
-    zygote->pid = dp__pid_open(head->zygote);
-    if (zygote->pid < 0)
-        return DP_EPROCESS;
     int code = await_workers(zygote, head);
     if (dp__load_acquire(&head->refused) > 0)
         return DP_EINIT;
@@ -111,7 +108,18 @@ void dp__zygote_end(const dp__zygote *zygote, dp__head *head)
     dp__zygote_call(zygote);
 }
 
-int dp__zygote_start(dp__zygote *zygote, dp__head *head)
+/* What has begun ends as it should, unless the zygote has given up; nothing is left of it when this
+   returns. */
+static void undo(dp__zygote *zygote, dp__head *head)
+{
+    dp__zygote_end(zygote, head);
+    if (zygote->pid < 0 && head->zygote > 0)
+        await_unseen(head);
+    dp__zygote_wait(zygote, INT64_MAX);
+    dp__zygote_forget(zygote);
+}
+
+int dp__zygote_fork(dp__zygote *zygote, dp__head *head)
 {
     *zygote = (dp__zygote){-1, -1};
     int application = dp__fd_beyond_standard(dp__pid_open(getpid()));
@@ -120,17 +128,25 @@ int dp__zygote_start(dp__zygote *zygote, dp__head *head)
     zygote->call = dp__fd_beyond_standard(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     int code = zygote->call < 0 ? DP_EPROCESS : fork_twice(head, zygote->call, application);
     close(application);
-    if (code == 0)
-        code = find_out(zygote, head);
-    if (code) {
-        /* Those who have begun end as they should, unless the zygote has given up. */
-        dp__zygote_end(zygote, head);
-        if (zygote->pid < 0 && head->zygote > 0)
-            await_unseen(head);
-        dp__zygote_wait(zygote, INT64_MAX);
-        dp__zygote_forget(zygote);
-    }
+    if (code == 0 && (zygote->pid = dp__pid_open(head->zygote)) < 0)
+        code = DP_EPROCESS;
+    if (code)
+        undo(zygote, head);
     return code;
+}
+
+int dp__zygote_await(dp__zygote *zygote, dp__head *head)
+{
+    int code = find_out(zygote, head);
+    if (code)
+        undo(zygote, head);
+    return code;
+}
+
+int dp__zygote_start(dp__zygote *zygote, dp__head *head)
+{
+    int code = dp__zygote_fork(zygote, head);
+    return code ? code : dp__zygote_await(zygote, head);
 }
 
 void dp__zygote_call(const dp__zygote *zygote)

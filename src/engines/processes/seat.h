@@ -144,6 +144,7 @@ enum { DP__PAGE = 4096 };
 typedef struct dp__head {
     /* Of the pool; do not change once the zygote exists. A page that workers cannot write. */
     uint32_t seats, desks;
+    const void *pool;    /* Which one it is, in the application. */
     int32_t application; /* Its pid. */
     dp_pool_options options;
     unsigned cpus; /* As in engine.h. */

@@ -47,6 +47,7 @@ typedef struct keeper {
     pid_t *pid;         /* Of each seat; 0: nobody sits there. */
     uint32_t *life;     /* Of each seat; what stands there its worker may have written over. */
     uint32_t *owner;    /* The same. */
+    int knows_owners;   /* They have been copied from there, before a worker could write. */
     unsigned barren;    /* Deaths in a row that count: see count_barren(). */
     int lacks;          /* A worker that could not be forked. */
     int64_t give_up_at; /* When it gives up unless it has forked one; INT64_MAX: it has. */
@@ -132,18 +133,21 @@ static void spawn(keeper *z, uint32_t seat)
     z->lacks |= pid < 0;
 }
 
-/* Seats without a process. */
+/* Seats that should have a process and have none. */
 static uint32_t count_empty(const keeper *z)
 {
-    uint32_t empty = 0;
-    for (uint32_t i = 0; i < z->head->seats; i++)
+    uint32_t wanted = dp__load_acquire(&z->head->wanted), empty = 0;
+    for (uint32_t i = 0; i < wanted && i < z->head->seats; i++)
         empty += z->pid[i] == 0;
     return empty;
 }
 
 static int is_anybody_there(const keeper *z)
 {
-    return count_empty(z) < z->head->seats;
+    uint32_t i = 0;
+    while (i < z->head->seats && z->pid[i] == 0)
+        i++;
+    return i < z->head->seats;
 }
 
 /* The pool is only beginning, and now should rather not. Nor do those begin that are still to come;
@@ -172,6 +176,9 @@ static void spawn_missing(keeper *z)
         return;
     }
     z->lacks = 0;
+    for (uint32_t i = 0; wanted > 0 && !z->knows_owners && i < seats; i++)
+        z->owner[i] = z->head->seat[i].owner;
+    z->knows_owners |= wanted > 0;
     for (uint32_t i = 0; i < wanted && i < seats; i++) {
         if (z->pid[i] == 0)
             spawn(z, i);
@@ -436,8 +443,6 @@ _Noreturn void dp__zygote_main(dp__head *head, int call, int application)
         begin(&z, keep);
     z.oom_kills = dp__oom_kills();
     if (keep && z.pid && z.life && z.owner && z.children >= 0) {
-        for (uint32_t i = 0; i < head->seats; i++)
-            z.owner[i] = head->seat[i].owner;
         spawn_missing(&z);
         watch(&z);
     }

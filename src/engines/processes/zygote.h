@@ -22,6 +22,12 @@ typedef struct dp__zygote {
    when this returns. 0; DP_EPROCESS, DP_ENOTSUP, or DP_EINIT when a worker's hook has failed. */
 int dp__zygote_start(dp__zygote *zygote, dp__head *head);
 
+/* The two halves of it: forks the zygote, which begins as many workers as dp__head::wanted says,
+   now or when that was raised and it was called; and waits until they have begun. Where one fails,
+   nothing is left. */
+int dp__zygote_fork(dp__zygote *zygote, dp__head *head);
+int dp__zygote_await(dp__zygote *zygote, dp__head *head);
+
 /* Something has been written for it to find. */
 void dp__zygote_call(const dp__zygote *zygote);
 

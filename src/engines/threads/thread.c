@@ -11,6 +11,7 @@
 #include "platform/futex.h"
 #include "platform/inner_threads.h"
 #include "platform/message.h"
+#include "platform/own_threads.h"
 #include "platform/placement.h"
 #include "search.h"
 #include "worker.h"
@@ -243,9 +244,8 @@ static void set_name(const dp__worker *self)
     pthread_setname_np(pthread_self(), name);
 }
 
-static void *thread_main(void *argument)
+static void run_thread(dp__worker *self)
 {
-    dp__worker *self = argument;
     dp__presence here = {self, NULL, NULL};
     dp__present = &here;
     set_name(self);
@@ -253,12 +253,23 @@ static void *thread_main(void *argument)
     dp__pin_thread(self->cpu);
     limit_inner_threads(self);
     if (self->team->worker_init && !run_init(self))
-        return NULL;
+        return;
     do {
         work(self);
         if (!dp__thread_should_end(self->team))
             why = dp__idle_park(self);
     } while (!try_end(self, why));
+}
+
+static void *thread_main(void *argument)
+{
+#ifndef DP_MODEL /* Whose threads the system does not know. */
+    dp__own_thread_begin();
+    run_thread(argument);
+    dp__own_thread_end();
+#else
+    run_thread(argument);
+#endif
     return NULL;
 }
 
@@ -279,7 +290,10 @@ static int create_pthread(dp__worker *worker)
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
         sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
+    dp__own_thread_expect(1);
     int failed = pthread_create(&worker->thread, &attributes, thread_main, worker);
+    if (failed)
+        dp__own_thread_expect(-1);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     return failed ? DP_ETHREAD : 0;
