@@ -105,7 +105,9 @@ typedef struct dp_pool_process_options {
     dp_start start;       /**< Where processes come from: start.h. Default #DP_START_ZYGOTE. */
     int beside_threads;   /**< Non-zero: #DP_START_SNAPSHOT copies the program although it has
                                threads that are not dp's. Else such a call is refused with
-                               #DP_EUNSAFE. */
+                               #DP_EUNSAFE, as a lock that one of them holds just then is held in
+                               the copies for ever. (Not those of malloc() and of streams, which
+                               the C library sees to.) */
     unsigned max_deaths;  /**< The pool is given up when so many workers in a row have died of
                                themselves before they ran an item: see above. 0: 16, or
                                two for each worker if those are more. */

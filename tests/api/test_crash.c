@@ -597,7 +597,7 @@ DP_TEST(crash, tasks_that_fork)
     EXPECT(0, dp_pool_map(pool, fork_one_that_stays, NULL, 0, out, sizeof(int), FEW, NULL));
     for (int i = 0; i < FEW; i++) {
         cr_assert_eq(status[i], 3);
-        cr_assert(is_alive(out[i]));
+        cr_assert(is_alive(out[i]) || is_snapshot()); /* Which ends with the call. */
     }
     end_pool(pool);
     for (int i = 0; i < FEW; i++)
@@ -766,14 +766,15 @@ DP_TEST(crash, terminate_ends_what_runs_and_what_waits)
     atomic_int *entered = new_shared(sizeof *entered);
     dp_options options = {.context = entered};
     static dp_future *futures[QUEUED];
-    for (int i = 0; i < QUEUED; i++)
+    const int queued = is_snapshot() ? 50 : QUEUED; /* Of each there is a process. */
+    for (int i = 0; i < queued; i++)
         EXPECT(0,
                dp_pool_apply_async(pool, enter_and_loop, NULL, 0, NULL, 0, &options, &futures[i]));
     cr_assert(shared_reaches(entered, 2));
     double begin = seconds_now();
     EXPECT(0, dp_pool_terminate(pool));
     cr_assert_lt(seconds_now() - begin, PATIENCE / 6);
-    for (int i = 0; i < QUEUED; i++) {
+    for (int i = 0; i < queued; i++) {
         EXPECT(0, dp_future_wait(futures[i], PATIENCE));
         cr_assert_eq(dp_future_status(futures[i]), DP_FUTURE_CANCELLED);
         dp_future_release(futures[i]);

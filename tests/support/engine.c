@@ -48,10 +48,31 @@ dp_pool_options pool_options(int workers)
     return options;
 }
 
-dp_pool *new_pool_with(const dp_pool_options *options)
+dp_start start_under_test(void)
+{
+    const char *name = getenv("DP_TEST_START");
+    if (!name || strcmp(name, "zygote") == 0)
+        return DP_START_ZYGOTE;
+    if (strcmp(name, "snapshot") == 0)
+        return DP_START_SNAPSHOT;
+    fprintf(stderr, "DP_TEST_START names no way to start: %s\n", name);
+    abort();
+}
+
+int is_snapshot(void)
+{
+    return start_under_test() == DP_START_SNAPSHOT;
+}
+
+dp_pool *new_pool_with(const dp_pool_options *asked)
 {
     dp_pool *pool;
-    int code = dp_pool_create(&pool, options);
+    dp_pool_options options = *asked;
+    if (options.engine == DP_ENGINE_PROCESSES && options.process.start == DP_START_ZYGOTE) {
+        options.process.start = start_under_test();
+        options.process.beside_threads = 1; /* The runner's. */
+    }
+    int code = dp_pool_create(&pool, &options);
     if (code) {
         fprintf(stderr, "no pool for the test: %s\n", dp_errname(code));
         abort();

@@ -11,10 +11,16 @@ int is_serial(void);
 int is_custom(void);
 int is_processes(void);
 
+/* How pools of processes begin theirs, from the environment variable DP_TEST_START: zygote, which
+   is the default, or snapshot. */
+dp_start start_under_test(void);
+int is_snapshot(void);
+
 /* Options for a pool of that engine. */
 dp_pool_options pool_options(int workers);
 
-/* A pool of that engine. Ends the process with a message if there is none to be had. */
+/* A pool of that engine; or of these options, to which the way to start is added. Ends the process
+   with a message if there is none to be had. */
 dp_pool *new_pool(int workers);
 dp_pool *new_pool_with(const dp_pool_options *options);
 
