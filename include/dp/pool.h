@@ -29,7 +29,8 @@
  * negative or NaN time limit. In a pool of processes an item fails with #DP_ECRASH when its process
  * has died, and with #DP_EBROKEN when there are none any more; a call returns #DP_ENOTSHARED, and
  * runs nothing, when a result is to be written, or a loop or dp_pool_scan_range() has a context,
- * that has no size and is not in shared memory.
+ * that has no size and is not in shared memory. What calls return besides that each have processes
+ * of their own is in start.h.
  */
 
 #include <stddef.h>
@@ -355,9 +356,9 @@ DP_API int dp_pool_destroy(dp_pool *pool);
  * @param pool     The pool.
  * @param workers  As dp_pool_options::workers.
  * @return 0; #DP_EINVAL as for dp_pool_create(); #DP_ENOTSUP on the serial engine and for
- * processes; #DP_ETHREAD, #DP_EINIT or #DP_ENOMEM when growing failed, and the pool keeps its old
- * size; #DP_EDEADLOCK when called from dp_pool_options::worker_fini of the pool; #DP_ECLOSED;
- *         #DP_EFORKED.
+ * processes that begin with the pool; #DP_ETHREAD, #DP_EINIT or #DP_ENOMEM when growing failed, and
+ * the pool keeps its old size; #DP_EDEADLOCK when called from dp_pool_options::worker_fini of the
+ * pool; #DP_ECLOSED; #DP_EFORKED.
  */
 DP_API int dp_pool_resize(dp_pool *pool, int workers);
 

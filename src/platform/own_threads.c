@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "own_threads.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdint.h>
@@ -86,11 +87,12 @@ static int goes_on(const char *name)
     snprintf(path, sizeof path, "/proc/self/task/%s/stat", name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 0;
+        return errno != ENOENT;
     ssize_t size = read(fd, text, sizeof text - 1);
+    int is_gone = size < 0 && errno == ESRCH;
     close(fd);
     if (size <= 0)
-        return 0;
+        return !is_gone;
     text[size] = 0;
     /* Behind the name: state, five numbers, and the flags. */
     const char *at = strrchr(text, ')');

@@ -290,6 +290,157 @@ static void lose_all_workers(void)
     expect_no_processes();
 }
 
+/* ---- Snapshots ---- */
+
+static void ignore_hook(void *context, unsigned worker)
+{
+    (void)context, (void)worker;
+}
+
+/* A program that forks scenarios has no threads, so nothing needs to be allowed. */
+static const dp_pool_options options_of_snapshots = {.engine = DP_ENGINE_PROCESSES,
+                                                     .workers = WORKERS,
+                                                     .worker_fini = ignore_hook,
+                                                     .process = {.start = DP_START_SNAPSHOT,
+                                                                 .on_output = ignore_output,
+                                                                 .beside_threads = STRESS_TSAN}};
+
+/* Without descriptors nobody knows which threads there are. */
+static int succeeded_with_snapshot(int code)
+{
+    if (code == DP_EUNSAFE) {
+        CHECK(fault_refused(FAULT_open) || fault_refused(FAULT_getdents));
+        return 0;
+    }
+    return succeeded_there(code);
+}
+
+static int square(void *out, const void *in, void *context)
+{
+    int item = *(const int *)in;
+    (void)context;
+    *(int *)out = item * item;
+    return 0;
+}
+
+static int tell_one(void *out, const void *in, void *context)
+{
+    (void)in, (void)context;
+    *(int *)out = 1;
+    return 0;
+}
+
+static void check_squares(const int *out)
+{
+    for (int i = 0; i < FEW; i++)
+        CHECK_EQUAL(out[i], i * i);
+}
+
+static dp_pool *new_snapshots(void)
+{
+    dp_pool *pool;
+    CHECK_EQUAL(dp_pool_create(&pool, &options_of_snapshots), 0);
+    return pool;
+}
+
+/* Nothing is left of a call, however it has ended, and the next one works. */
+static void end_snapshots(dp_pool *pool)
+{
+    expect_no_processes();
+    use_processes(pool);
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    expect_no_processes();
+}
+
+static void create_snapshots(void)
+{
+    dp_pool *pool = NULL;
+    begin();
+    int code = dp_pool_create(&pool, &options_of_snapshots);
+    fault_end();
+    if (succeeded_there(code))
+        end_snapshots(pool);
+    end_snapshots(new_snapshots());
+}
+
+static void call_with_snapshot(void)
+{
+    dp_pool *pool = new_snapshots();
+    int in[FEW], out[FEW], descriptors = stress_descriptors();
+    for (int i = 0; i < FEW; i++)
+        in[i] = i;
+    for (int is_second = 0; is_second < 2; is_second++) { /* Which finds the first one's memory. */
+        begin();
+        int code = dp_pool_map(pool, square, in, sizeof in[0], out, sizeof out[0], FEW, NULL);
+        fault_end();
+        if (succeeded_with_snapshot(code))
+            check_squares(out);
+        expect_no_processes();
+        CHECK_EQUAL(stress_descriptors(), descriptors);
+    }
+    end_snapshots(pool);
+}
+
+static void submit_with_snapshot(void)
+{
+    dp_pool *pool = new_snapshots();
+    int in[FEW], out[FEW], sum = -1, descriptors = stress_descriptors();
+    dp_future *first = UNSET_FUTURE, *next = UNSET_FUTURE;
+    for (int i = 0; i < FEW; i++)
+        in[i] = i;
+    begin();
+    int code =
+        dp_pool_map_async(pool, square, in, sizeof in[0], out, sizeof out[0], FEW, NULL, &first);
+    if (succeeded_with_snapshot(code)) {
+        int then = dp_future_then(first, pool, tell_one, &sum, sizeof sum, NULL, &next);
+        if (succeeded_with_snapshot(then)) {
+            then = dp_future_get(next, NULL, 0);
+            code = dp_future_get(first, NULL, 0);
+            /* It fails with the one before. */
+            if (succeeded_with_snapshot(then) && succeeded_with_snapshot(code))
+                CHECK_EQUAL(sum, 1);
+            dp_future_release(next);
+        } else {
+            CHECK(!next);
+        }
+        code = dp_future_get(first, NULL, 0);
+        if (succeeded_with_snapshot(code))
+            check_squares(out);
+        dp_future_release(first);
+    } else {
+        CHECK(!first);
+    }
+    fault_end();
+    expect_no_processes();
+    CHECK_EQUAL(stress_descriptors(), descriptors);
+    end_snapshots(pool);
+}
+
+static void iterate_with_snapshot(void)
+{
+    dp_pool *pool = new_snapshots();
+    int in[FEW], value, descriptors = stress_descriptors();
+    size_t index;
+    dp_iter *iter = NULL;
+    for (int i = 0; i < FEW; i++)
+        in[i] = i;
+    dp_source source = {.items = in, .item_size = sizeof in[0], .n = FEW};
+    begin();
+    int code = dp_pool_imap_unordered(pool, square, &source, sizeof value, NULL, &iter);
+    if (succeeded_with_snapshot(code)) {
+        while ((code = dp_iter_next(iter, DP_FOREVER, &index, &value)) == 0)
+            CHECK_EQUAL(value, (int)(index * index));
+        CHECK(code == DP_EFINISHED || lacks_there());
+        CHECK_EQUAL(dp_iter_destroy(iter), 0);
+    } else {
+        CHECK(!iter);
+    }
+    fault_end();
+    expect_no_processes();
+    CHECK_EQUAL(stress_descriptors(), descriptors);
+    end_snapshots(pool);
+}
+
 const scenario process_scenarios[] = {
     {"create_processes", create_processes, NULL},
     {"create_bounded_processes", create_bounded_processes, NULL},
@@ -298,5 +449,9 @@ const scenario process_scenarios[] = {
     {"print_in_processes", print_in_processes, NULL},
     {"lose_a_worker", lose_a_worker, NULL},
     {"lose_all_workers", lose_all_workers, NULL},
+    {"create_snapshots", create_snapshots, NULL},
+    {"call_with_snapshot", call_with_snapshot, NULL},
+    {"submit_with_snapshot", submit_with_snapshot, NULL},
+    {"iterate_with_snapshot", iterate_with_snapshot, NULL},
     {NULL, NULL, NULL},
 };

@@ -280,7 +280,8 @@ __attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...)
     }
     if ((number == SYS_pidfd_open && fails(FAULT_pidfd_open)) ||
         (number == SYS_memfd_create && fails(FAULT_memfd_create)) ||
-        (number == SYS_timer_create && fails(FAULT_timer_create))) {
+        (number == SYS_timer_create && fails(FAULT_timer_create)) ||
+        (number == SYS_getdents64 && fails(FAULT_getdents))) {
         errno = EMFILE;
         return -1;
     }

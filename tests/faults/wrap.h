@@ -50,6 +50,7 @@
     X(flock, 0)                               \
     X(memfd_create, DP_EPROCESS)              \
     X(timer_create, 0)                        \
+    X(getdents, DP_EUNSAFE)                   \
     X(setenv, 0)                              \
     X(on_exit, 0)                             \
     X(hwloc_topology_init, DP_ENOMEM)         \
