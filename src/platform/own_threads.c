@@ -17,13 +17,14 @@
 /* One that is ours, in memory of its own. */
 typedef struct own_thread {
     long id;
-    struct own_thread *next, **link; /* What points here; NULL: it stands in no list. */
+    struct own_thread *next, **link; /* And what points here. */
 } own_thread;
 
 static dp__lock list_lock;
 static own_thread *list;
 static int expected; /* Those that are not in the list yet. Under the lock, too. */
 static _Thread_local own_thread self;
+static _Thread_local int is_listed;
 
 static long thread_id(void)
 {
@@ -45,18 +46,19 @@ void dp__own_thread_begin(void)
     if (list)
         list->link = &self.next;
     list = &self;
+    is_listed = 1;
     dp__lock_release(&list_lock);
 }
 
 void dp__own_thread_end(void)
 {
-    if (!self.link) /* In a child, and the list is another one. */
+    if (!is_listed) /* In a child, and the list is another one. */
         return;
     dp__lock_acquire(&list_lock);
     *self.link = self.next;
     if (self.next)
         self.next->link = self.link;
-    self.link = NULL;
+    is_listed = 0;
     dp__lock_release(&list_lock);
 }
 
@@ -65,7 +67,7 @@ void dp__own_threads_after_fork(void)
     dp__store_relaxed(&list_lock.state, 0);
     list = NULL;
     expected = 0;
-    self.link = NULL;
+    is_listed = 0;
 }
 
 /* With the lock. */

@@ -12,6 +12,7 @@
 #include "platform/heap.h"
 #include "platform/message.h"
 #include "platform/own_threads.h"
+#include "worker.h"
 
 /* Crews without processes that are kept for the next calls. */
 enum { KEPT = 2 };
@@ -152,8 +153,9 @@ static void end(dp__carrier *carrier)
     snapshot *s = (snapshot *)carrier;
     dp__snapshots *all = s->all;
     if (s->generation != dp__fork_generation()) {
-        /* The parent's lock, list and processes. */
-        if (s->crew)
+        /* The parent's lock, list and processes. In a worker the numbers of descriptors are
+           others'. */
+        if (s->crew && !dp__worker_head())
             dp__crew_forget(s->crew);
     } else {
         dp__lock_acquire(&all->lock);
