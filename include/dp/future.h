@@ -57,7 +57,7 @@ DP_API int dp_future_wait(dp_future *future, double seconds);
  */
 DP_API int dp_future_get(dp_future *future, void *result, size_t size);
 
-/** The state now. NULL counts as cancelled. Does not wait. */
+/** The state now; in a forked child that at the fork. NULL counts as cancelled. Does not wait. */
 DP_API dp_future_state dp_future_status(dp_future *future);
 
 /**
@@ -66,7 +66,8 @@ DP_API dp_future_state dp_future_status(dp_future *future);
  * @param future      The future.
  * @param[out] error  Filled in; code 0 when it succeeded. With several failed items, the one with
  *                    the lowest index.
- * @return 0; #DP_EBUSY when it has not finished; #DP_EINVAL for NULL.
+ * @return 0; #DP_EBUSY when it has not finished; #DP_EINVAL for NULL; #DP_EFORKED in a forked child
+ *         when it had not finished before the fork.
  */
 DP_API int dp_future_error(dp_future *future, dp_error *error);
 
@@ -76,7 +77,8 @@ DP_API int dp_future_error(dp_future *future, dp_error *error);
  *
  * @return 0 when no item had started: the future is cancelled now (also if it already was);
  *         #DP_EBUSY when it was running: it will end as cancelled, unless every item had been
- *         started; #DP_EFINISHED when it was done or failed; #DP_EINVAL for NULL.
+ *         started; #DP_EFINISHED when it was done or failed; #DP_EINVAL for NULL; #DP_EFORKED in a
+ *         forked child when it had not finished before the fork: the work goes on as it was.
  */
 DP_API int dp_future_cancel(dp_future *future);
 
@@ -86,7 +88,8 @@ DP_API int dp_future_cancel(dp_future *future);
  * callbacks run in the order they were added. A callback may use any function, but must not wait
  * for its own pool to end.
  *
- * @return 0, #DP_ENOMEM or #DP_EINVAL; on error the callback will not be called.
+ * @return 0, #DP_ENOMEM, #DP_EINVAL, or #DP_EFORKED in a forked child when it had not finished
+ *         before the fork; on error the callback will not be called.
  */
 DP_API int dp_future_on_done(dp_future *future, dp_done_fn callback, void *context);
 

@@ -34,6 +34,8 @@ static void put_first(dp_future *future, dp__callback *callback)
 int dp__future_listen(dp_future *future, dp__callback *callback)
 {
     int is_listener = callback->kind == DP__CALLBACK_LISTENER;
+    if (dp__future_is_foreign(future))
+        return 0;
     dp__lock_acquire(&future->callback_lock);
     /* The end comes before the lock is taken to run callbacks. So if it has not come by now, the
        listener will be found, and before any callback that lasts. */
@@ -48,6 +50,8 @@ int dp__future_listen(dp_future *future, dp__callback *callback)
 
 int dp__future_unlisten(dp_future *future, dp__callback *listener)
 {
+    if (dp__future_is_foreign(future))
+        return 0;
     dp__lock_acquire(&future->callback_lock);
     int listens = listener->link != NULL;
     if (listens) {
@@ -167,6 +171,8 @@ int dp_future_on_done(dp_future *future, dp_done_fn f, void *context)
 {
     if (!future || !f)
         return DP_EINVAL;
+    if (dp__future_is_foreign(future) && !dp__job_finished(&future->job))
+        return DP_EFORKED;
     dp__callback *callback = malloc(sizeof *callback);
     if (!callback)
         return DP_ENOMEM;

@@ -99,11 +99,10 @@ int dp_completed_create(dp_completed **set)
 
 int dp_completed_add(dp_completed *set, dp_future *future)
 {
-    uint32_t generation = dp__fork_generation();
     if (!set || !future)
         return DP_EINVAL;
-    if (set->generation != generation ||
-        (future->generation != generation && !dp__job_finished(&future->job)))
+    if (set->generation != dp__fork_generation() ||
+        (dp__future_is_foreign(future) && !dp__job_finished(&future->job)))
         return DP_EFORKED;
     entry *e = malloc(sizeof *e);
     if (!e)

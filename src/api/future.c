@@ -362,7 +362,7 @@ int dp_future_wait(dp_future *future, double seconds)
         return DP_EINVAL;
     if (dp__job_finished(&future->job))
         return 0;
-    if (future->generation != dp__fork_generation())
+    if (dp__future_is_foreign(future))
         return DP_EFORKED;
     int64_t deadline = dp__deadline(ns), nap = NAP_FIRST;
     /* Without items nothing can be left undone. */
@@ -433,7 +433,7 @@ int dp_future_error(dp_future *future, dp_error *error)
     if (!future || !error)
         return DP_EINVAL;
     if (!dp__job_finished(&future->job))
-        return DP_EBUSY;
+        return dp__future_is_foreign(future) ? DP_EFORKED : DP_EBUSY;
     *error = future->call.error;
     dp__store_relaxed(&future->asked, 1);
     return 0;
@@ -443,6 +443,9 @@ int dp_future_cancel(dp_future *future)
 {
     if (!future)
         return DP_EINVAL;
+    /* Callbacks and limiters are those of the process whose work it is. */
+    if (dp__future_is_foreign(future) && !dp__job_finished(&future->job))
+        return DP_EFORKED;
     /* The callbacks that run in here may release the caller's own reference. */
     dp_future_retain(future);
     int code = DP_EBUSY;

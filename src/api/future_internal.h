@@ -102,6 +102,13 @@ int dp__future_begin_care(dp_future *future, const dp_options *options);
    future is gone. */
 int dp__future_submit(dp_future *future, dp_pool *pool, const dp_options *options, dp_future **out);
 
+/* Whether the work is that of a process from which this one was forked: nothing happens to the
+   future here any more, and its locks may be held by threads that are not there. */
+static inline int dp__future_is_foreign(const dp_future *future)
+{
+    return future->generation != dp__fork_generation();
+}
+
 /* dp_future_status() for the library itself, which is nobody who asked. */
 dp_future_state dp__future_state(dp_future *future);
 
@@ -128,9 +135,9 @@ int dp__future_advance(dp_future *future, int64_t deadline);
 
 /* ---- callback.c ---- */
 
-/* Adds a callback of another kind than the user's. 0 if the future has finished: it is not added
-   and will not be called. A listener is refused from the moment of the end, the others once all
-   callbacks have been run. */
+/* Adds a callback of another kind than the user's. 0 if the future has finished, or is foreign: it
+   is not added and will not be called. A listener is refused from the moment of the end, the others
+   once all callbacks have been run. */
 int dp__future_listen(dp_future *future, dp__callback *callback);
 
 /* Takes a listener away. 0 if it has been called. */

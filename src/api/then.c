@@ -264,7 +264,7 @@ static int check(dp_future *const *futures, size_t n, dp_pool **pool, const void
     if (result_size > SIZE_MAX / 4 || n > SIZE_MAX / 4 / sizeof(dp__parent))
         return DP_EOVERFLOW;
     for (size_t i = 0; i < n; i++)
-        if (!dp__job_finished(&futures[i]->job) && futures[i]->generation != dp__fork_generation())
+        if (!dp__job_finished(&futures[i]->job) && dp__future_is_foreign(futures[i]))
             return DP_EFORKED;
     if ((*pool)->engine->carrier && result_size == 0 && dp__remote_is_private(result))
         return DP_ENOTSHARED;

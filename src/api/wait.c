@@ -64,7 +64,7 @@ static int check(dp_future *const *futures, size_t n, dp_wait_mode mode, int64_t
 static int any_from_before_fork(dp_future *const *futures, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (futures[i]->generation != dp__fork_generation() && !dp__job_finished(&futures[i]->job))
+        if (dp__future_is_foreign(futures[i]) && !dp__job_finished(&futures[i]->job))
             return 1;
     return 0;
 }

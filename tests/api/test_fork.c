@@ -301,10 +301,17 @@ typedef struct inherited {
     dp_future *done, *running, *pending;
 } inherited;
 
+static void set_flag(dp_future *future, void *context)
+{
+    (void)future;
+    *(int *)context = 1;
+}
+
 static int look_at_futures(void *context)
 {
     inherited *f = context;
-    int result = 0;
+    dp_error error;
+    int result = 0, called = 0;
     CHECK(1, dp_future_wait(f->done, DP_FOREVER) == 0);
     CHECK(2, dp_future_get(f->done, &result, sizeof result) == 0 && result == 42);
     CHECK(3, dp_future_status(f->done) == DP_FUTURE_DONE);
@@ -315,6 +322,13 @@ static int look_at_futures(void *context)
     CHECK(8, dp_future_wait(f->pending, 1) == DP_EFORKED);
     CHECK(9, dp_future_get(f->pending, NULL, 0) == DP_EFORKED);
     CHECK(10, dp_future_wait(f->pending, -1) == DP_EINVAL);
+    CHECK(11, dp_future_cancel(f->running) == DP_EFORKED);
+    CHECK(12, dp_future_cancel(f->pending) == DP_EFORKED);
+    CHECK(13, dp_future_cancel(f->done) == DP_EFINISHED);
+    CHECK(14, dp_future_error(f->pending, &error) == DP_EFORKED);
+    CHECK(15, dp_future_error(f->done, &error) == 0);
+    CHECK(16, dp_future_on_done(f->running, set_flag, &called) == DP_EFORKED && !called);
+    CHECK(17, dp_future_on_done(f->done, set_flag, &called) == 0 && called);
     dp_future_release(f->done);
     dp_future_release(f->running);
     dp_future_release(f->pending);
