@@ -22,7 +22,8 @@
 
 struct dp_process {
     dp__process_record *record;
-    int keeper, child; /* Descriptors. */
+    int keeper, child; /* Descriptors, */
+    uint32_t fd_epoch; /* of those days: dp__fd_epoch(). */
 };
 
 /* ---- Starting ---- */
@@ -84,7 +85,7 @@ static dp_process *new_process(int outlives)
         free(p);
         return NULL;
     }
-    *p = (dp_process){map, -1, -1};
+    *p = (dp_process){map, -1, -1, dp__fd_epoch()};
     p->record->application = getpid();
     p->record->outlives = outlives;
     return p;
@@ -120,9 +121,10 @@ void dp_process_release(dp_process *process)
 {
     if (!process)
         return;
-    if (process->keeper >= 0)
+    int has_files = process->fd_epoch == dp__fd_epoch();
+    if (has_files && process->keeper >= 0)
         close(process->keeper);
-    if (process->child >= 0)
+    if (has_files && process->child >= 0)
         close(process->child);
     munmap(process->record, sizeof *process->record);
     free(process);

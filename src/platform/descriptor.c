@@ -8,6 +8,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+static uint32_t epoch;
+
+uint32_t dp__fd_epoch(void)
+{
+    return epoch;
+}
+
 int dp__pid_open(pid_t pid)
 {
     return (int)syscall(SYS_pidfd_open, pid, 0);
@@ -45,6 +52,7 @@ static int by_number(const void *a, const void *b)
 void dp__fd_close_all_but(int first, int *keep, int count)
 {
     unsigned next = (unsigned)first;
+    epoch++;
     qsort(keep, (size_t)count, sizeof *keep, by_number);
     for (int i = 0; i < count; i++) {
         if (keep[i] < first)

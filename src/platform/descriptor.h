@@ -4,6 +4,7 @@
 
 /* File descriptors: of processes, and of those that a child should not have. */
 
+#include <stdint.h>
 #include <sys/types.h>
 
 /* A descriptor of a process, which becomes readable when that ends, or -1 with errno. */
@@ -19,5 +20,9 @@ int dp__fd_beyond_standard(int fd);
 
 /* Closes all descriptors from `first` on but these, which it puts in order. Only in a child. */
 void dp__fd_close_all_but(int first, int *keep, int count);
+
+/* How often this process and those it comes from have done that. What was opened at another number
+   is not there any more, and its descriptors are other files. */
+uint32_t dp__fd_epoch(void);
 
 #endif

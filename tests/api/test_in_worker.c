@@ -371,3 +371,77 @@ DP_TEST(in_worker, handles_of_the_application_are_refused)
     }
     end_foreign(f);
 }
+
+/* ---- Descriptors ---- */
+
+/* A worker has none of the program, so the numbers in handles are those of others there. */
+typedef struct holders {
+    dp_pool *pool;
+    dp_process *process;
+    atomic_int go;
+} holders;
+
+static void ignore_output(void *context, const dp_output *output)
+{
+    (void)context, (void)output;
+}
+
+static holders *new_holders(void)
+{
+    holders *h = new_shared(sizeof *h);
+    h->pool = new_pool_with(&(dp_pool_options){
+        .engine = DP_ENGINE_PROCESSES, .workers = 2, .process = {.on_output = ignore_output}});
+    h->process = start_process(wait_as_process, &h->go);
+    return h;
+}
+
+static void end_process_of(holders *h)
+{
+    atomic_store(&h->go, 1);
+    cr_assert_eq(end_process(h->process, 0), 0);
+}
+
+static int give_back_beside_files(void *context)
+{
+    enum { OPEN = 64 };
+    holders *h = context;
+    int fd[OPEN];
+    for (int i = 0; i < OPEN; i++)
+        CHECK((fd[i] = open("/dev/null", O_RDONLY)) >= 0);
+    dp_process_release(h->process);
+    CHECK(dp_pool_destroy(h->pool) == 0);
+    for (int i = 0; i < OPEN; i++)
+        CHECK(close(fd[i]) == 0);
+    return 0;
+}
+
+DP_TEST(in_worker, handles_that_are_given_back_close_nothing)
+{
+    int value;
+    holders *h = new_holders();
+    dp_pool *pool = new_processes(1);
+    expect_fine(pool, give_back_beside_files, h);
+    end_pool(pool);
+    EXPECT(0, dp_pool_apply(h->pool, give_42, NULL, 0, &value, sizeof value, NULL));
+    end_pool(h->pool);
+    end_process_of(h);
+    dp_shared_free(h);
+}
+
+/* Nor is anything looked at that the application has used for something else since. */
+DP_TEST(in_worker, handles_of_what_is_gone_can_be_given_back)
+{
+    enum { BLOCKS = 200 };
+    void *blocks[BLOCKS];
+    holders *h = new_holders();
+    dp_pool *pool = new_processes(1);
+    end_pool(h->pool);
+    end_process_of(h);
+    for (size_t i = 0; i < BLOCKS; i++)
+        memset(blocks[i] = new_shared(16000), 0xab, 16000);
+    expect_fine(pool, give_back_beside_files, h);
+    for (size_t i = 0; i < BLOCKS; i++)
+        dp_shared_free(blocks[i]);
+    end_pool(pool);
+    dp_shared_free(h);
+}

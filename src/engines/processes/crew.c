@@ -10,6 +10,7 @@
 #include "limits.h"
 #include "output.h"
 #include "platform/clock.h"
+#include "platform/descriptor.h"
 #include "platform/futex.h"
 #include "platform/heap.h"
 #include "platform/placement.h"
@@ -124,8 +125,23 @@ int dp__crew_make(dp__crew **out, const dp_pool_options *options, unsigned worke
         return code;
     }
     crew->head->pool = pool;
+    crew->seats = workers;
+    crew->fd_epoch = dp__fd_epoch();
     *out = crew;
     return 0;
+}
+
+int dp__crew_open_output(dp__crew *crew)
+{
+    int code = dp__output_create(crew->head);
+    crew->captures = crew->head->captures;
+    return code;
+}
+
+void dp__crew_close_output(dp__crew *crew)
+{
+    dp__output_destroy(crew->head);
+    crew->captures = NULL;
 }
 
 void dp__crew_want(dp__crew *crew, uint32_t workers)
@@ -156,7 +172,7 @@ int dp__crew_create(dp__crew **out, const dp_pool_options *options, unsigned wor
     if (code)
         return code;
     dp__crew_want(crew, workers);
-    code = dp__output_create(crew->head);
+    code = dp__crew_open_output(crew);
     if (code == 0)
         code = dp__zygote_start(&crew->zygote, crew->head);
     if (code)
@@ -197,17 +213,16 @@ int dp__crew_end(dp__crew *crew, int64_t deadline)
 
 void dp__crew_destroy(dp__crew *crew, int is_ours)
 {
-    dp__zygote_forget(&crew->zygote);
-    dp__output_destroy(crew->head, is_ours);
-    /* In a child the shared memory is still the parent's. */
-    if (is_ours)
+    int has_files = crew->fd_epoch == dp__fd_epoch();
+    if (has_files)
+        dp__zygote_forget(&crew->zygote);
+    if (is_ours) {
+        dp__crew_close_output(crew);
         free_shared(crew);
-    free_memory(crew);
-}
-
-void dp__crew_forget(dp__crew *crew)
-{
-    dp__zygote_forget(&crew->zygote);
+    } else {
+        /* The shared memory is the parent's, which may have freed it. */
+        dp__output_forget(crew->captures, crew->seats, has_files);
+    }
     free_memory(crew);
 }
 

@@ -46,6 +46,10 @@ typedef struct dp__hungry {
 typedef struct dp__crew {
     dp__head *head;
     dp__zygote zygote;
+    /* For a child, to which the head means nothing: */
+    struct dp__capture *captures; /* Of the head, */
+    uint32_t seats;               /* and how many. */
+    uint32_t fd_epoch;            /* When its descriptors were opened: dp__fd_epoch(). */
     dp__place *place;
     /* Under the lock: */
     dp__lock lock;
@@ -77,12 +81,14 @@ void dp__crew_renew(dp__crew *crew);
 int dp__crew_end(dp__crew *crew, int64_t deadline);
 
 /* Frees what the calling process has of a crew that has ended; or, in a child that the application
-   has forked, what it has of one that is its parent's. */
+   has forked, what it has of one that is its parent's, whose shared memory may long be another
+   one's. */
 void dp__crew_destroy(dp__crew *crew, int is_ours);
 
-/* Frees, in a child that the application has forked, what it has of a crew whose shared memory may
-   long be another one's. */
-void dp__crew_forget(dp__crew *crew);
+/* Makes the files for what tasks print, if that was asked for, before the zygote is forked. 0 or a
+   code. And delivers what is left, and gives them back, when all processes have ended. */
+int dp__crew_open_output(dp__crew *crew);
+void dp__crew_close_output(dp__crew *crew);
 
 /* Whether no worker comes any more. */
 int dp__crew_is_broken(const dp__crew *crew);

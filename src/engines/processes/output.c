@@ -292,16 +292,22 @@ void dp__output_trim(const dp__head *head, uint32_t seat)
     }
 }
 
-void dp__output_destroy(dp__head *head, int is_ours)
+void dp__output_forget(dp__capture *captures, uint32_t seats, int has_files)
+{
+    for (uint32_t i = 0; captures && has_files && i < seats; i++)
+        close_files(&captures[i]);
+    free(captures);
+}
+
+void dp__output_destroy(dp__head *head)
 {
     dp__capture *captures = head->captures;
     for (uint32_t i = 0; captures && i < head->seats; i++) {
         dp_output output = {.item = DP_NO_ITEM, .worker = i};
-        if (is_ours)
-            deliver_all(head, i, &output);
-        close_files(&captures[i]);
+        deliver_all(head, i, &output);
     }
-    if (captures && is_ours)
+    if (captures)
         dp__heap_free(captures[0].log);
-    free(captures);
+    dp__output_forget(captures, head->seats, 1);
+    head->captures = NULL;
 }

@@ -41,8 +41,11 @@ typedef struct dp__capture {
 /* Makes what the options of the head want. 0 or a code. */
 int dp__output_create(dp__head *head);
 
-/* Delivers what is left, if the processes were ours and have ended; and gives all back. */
-void dp__output_destroy(dp__head *head, int is_ours);
+/* When all processes have ended: delivers what is left, and gives all back. */
+void dp__output_destroy(dp__head *head);
+
+/* In a child of the application: gives back what it has of it, and the files if it has those. */
+void dp__output_forget(dp__capture *captures, uint32_t seats, int has_files);
 
 /* Delivers what was noted at a seat, of which an order of these items of the batch was carried out.
  */

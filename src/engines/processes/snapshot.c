@@ -7,12 +7,10 @@
 #include "carry.h"
 #include "dp/error.h"
 #include "limits.h"
-#include "output.h"
 #include "platform/futex.h"
 #include "platform/heap.h"
 #include "platform/message.h"
 #include "platform/own_threads.h"
-#include "worker.h"
 
 /* Crews without processes that are kept for the next calls. */
 enum { KEPT = 2 };
@@ -91,8 +89,7 @@ static void end_crew(dp__snapshots *all, dp__crew *crew)
 {
     dp__crew_end(crew, INT64_MAX);
     dp__zygote_forget(&crew->zygote);
-    dp__output_destroy(crew->head, 1);
-    crew->head->captures = NULL;
+    dp__crew_close_output(crew);
     /* A zygote that was killed has not seen the end of its workers. */
     keep_crew(all, crew, dp__load_acquire(&crew->head->gone) != 0);
     /* The lock: who waits frees it next. */
@@ -153,10 +150,9 @@ static void end(dp__carrier *carrier)
     snapshot *s = (snapshot *)carrier;
     dp__snapshots *all = s->all;
     if (s->generation != dp__fork_generation()) {
-        /* The parent's lock, list and processes. In a worker the numbers of descriptors are
-           others'. */
-        if (s->crew && !dp__worker_head())
-            dp__crew_forget(s->crew);
+        /* The parent's lock, list and processes. */
+        if (s->crew)
+            dp__crew_destroy(s->crew, 0);
     } else {
         dp__lock_acquire(&all->lock);
         dp__crew *crew = take_crew(s);
@@ -185,14 +181,13 @@ static int is_safe(const dp__snapshots *all)
 /* Forks the zygote of a crew that has no process. 0 or a code. */
 static int copy_program(snapshot *s, int is_now)
 {
-    int code = dp__output_create(s->crew->head);
+    int code = dp__crew_open_output(s->crew);
     if (code == 0 && is_now)
         dp__crew_want(s->crew, s->wanted);
     if (code == 0)
         code = dp__zygote_fork(&s->crew->zygote, s->crew->head);
     if (code) {
-        dp__output_destroy(s->crew->head, 1);
-        s->crew->head->captures = NULL;
+        dp__crew_close_output(s->crew);
         keep_crew(s->all, s->crew, 1);
     }
     return code;
@@ -287,13 +282,8 @@ void dp__snapshots_end(dp__snapshots *all)
 
 void dp__snapshots_release(dp__snapshots *all, int is_ours)
 {
-    for (; all->kept_count > 0; all->kept_count--) {
-        dp__crew *crew = all->kept[all->kept_count - 1];
-        if (is_ours)
-            dp__crew_destroy(crew, 1);
-        else
-            dp__crew_forget(crew);
-    }
+    for (; all->kept_count > 0; all->kept_count--)
+        dp__crew_destroy(all->kept[all->kept_count - 1], is_ours);
     release(all);
 }
 
