@@ -370,3 +370,46 @@ DP_TEST(output, goes_where_the_program_prints_without_it)
     cr_assert_gt(got, 0);
     cr_assert_str_eq(text, "item 3\nsecond line\n");
 }
+
+/* ---- Pools inside ---- */
+
+/* In the process of a pool inside, the numbers of the outer one's files are those of others. */
+static int open_and_print(void *out, const void *in, void *context)
+{
+    (void)out, (void)context;
+    for (int i = 0; i < 64 && *(const int *)in == 2; i++)
+        if (open("/proc/self/exe", O_RDONLY) < 0)
+            return 1;
+    printf("inner\n");
+    return 0;
+}
+
+static int print_around_a_pool(void *out, const void *in, void *context)
+{
+    const int items[] = {0, 1, 2};
+    dp_pool *pool;
+    (void)out, (void)in, (void)context;
+    printf("before\n");
+    int code = dp_pool_create(&pool, &(dp_pool_options){.engine = DP_ENGINE_PROCESSES,
+                                                        .workers = 1,
+                                                        .process = {.recycle_tasks = 1}});
+    if (code)
+        return code;
+    code = dp_pool_map(pool, open_and_print, items, sizeof items[0], NULL, 0, 3, NULL);
+    int ended = dp_pool_destroy(pool);
+    printf("after\n");
+    return code ? code : ended;
+}
+
+DP_TEST(output, of_a_pool_inside_belongs_to_the_item)
+{
+    record r;
+    begin_record(&r, NULL);
+    dp_pool *pool = new_captured(&r, 1, (dp_pool_process_options){0});
+    EXPECT(0, dp_pool_map(pool, print_around_a_pool, NULL, 0, NULL, 0, 1, NULL));
+    end_pool(pool);
+    expect_text(&r, 0, 0, "before\ninner\ninner\ninner\nafter\n");
+    expect_text(&r, 0, 1, "");
+    expect_text(&r, N, 0, "");
+    cr_assert_eq(r.dropped, 0);
+}

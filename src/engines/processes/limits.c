@@ -144,6 +144,10 @@ int dp__limits_set(const dp_pool_process_options *options, dp__seat *seat)
 {
     own.options = options;
     own.seat = seat;
+    own.timer = -1;
+    own.armed = 0;
+    own.tasks = 0;
+    own.is_worn = 0;
     if (options->map_limit > 0 && limit_mappings(options->map_limit) != 0)
         return -1;
     return options->cpu_limit > 0 ? make_timer() : 0;

@@ -92,9 +92,10 @@ static struct {
 
 void dp__output_attach(const dp__head *head, uint32_t seat)
 {
-    if (!head->captures)
+    /* In a pool that a task has made there is what the worker outside has had. */
+    own.capture = head->captures ? &head->captures[seat] : NULL;
+    if (!own.capture)
         return;
-    own.capture = &head->captures[seat];
     for (uint32_t i = 0; i < head->seats; i++)
         for (int s = 0; s < DP__STREAMS && i != seat; s++)
             close(head->captures[i].fd[s]);

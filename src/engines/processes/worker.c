@@ -159,6 +159,7 @@ _Noreturn void dp__worker_main(dp__head *head, uint32_t number, uint32_t incarna
 {
     dp__seat *seat = &head->seat[number];
     own_head = head;
+    own_local = NULL; /* In a pool that a task has made, what the worker outside has. */
     protect(head);
     dp__heap_set_owner(seat->owner);
     dp__pin_thread(seat->bound); /* Or not, if the system refuses. */
