@@ -2,45 +2,14 @@
 
 /*
  * What a task in a worker process can do with handles: of pools, futures, sets, limiters, lazy maps
- * and processes that are the application's, and of all that it has made itself. A task tells the
- * line of the first thing that is not as it should be, as its result.
+ * and processes that are the application's, and of its own.
  */
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include "support/processes.h"
+#include "support/in_worker.h"
 #include "support/verbs.h"
-
-typedef int (*body_fn)(void *context);
-
-typedef struct body {
-    body_fn f;
-    void *context;
-} body;
-
-static int run_body(void *out, const void *in, void *context)
-{
-    const body *b = context;
-    (void)in;
-    *(int *)out = b->f(b->context);
-    return 0;
-}
-
-#define CHECK(condition) \
-    if (!(condition))    \
-    return __LINE__
-
-/* Runs a function in a worker of the pool. Its context is what the worker has at the address. */
-static void expect_fine(dp_pool *pool, body_fn f, void *context)
-{
-    body b = {f, context};
-    dp_options options = {.context = &b, .context_size = sizeof b};
-    int line = -1;
-    EXPECT(0, dp_pool_apply(pool, run_body, NULL, 0, &line, sizeof line, &options));
-    cr_assert_eq(line, 0, "what is checked in line %d was not so", line);
-}
 
 /* ---- The pool of the task, and pools that it makes ---- */
 
@@ -119,13 +88,6 @@ static int give_42(void *out, const void *in, void *context)
 {
     (void)in, (void)context;
     *(int *)out = 42;
-    return 0;
-}
-
-static int add_one(void *out, const void *in, void *context)
-{
-    (void)context;
-    *(int *)out = *(const int *)in + 1;
     return 0;
 }
 
@@ -444,95 +406,4 @@ DP_TEST(in_worker, handles_of_what_is_gone_can_be_given_back)
         dp_shared_free(blocks[i]);
     end_pool(pool);
     dp_shared_free(h);
-}
-
-/* ---- Pools of processes in a task ---- */
-
-/* What the outer pool has in its workers is not that of the pool inside. */
-enum { SMALL = 8, LARGE = 4096 };
-
-typedef struct inner {
-    dp_pool *outer, *pool;
-    atomic_int freed;
-} inner;
-
-static void free_local(void *context, void *local)
-{
-    inner *i = context;
-    atomic_fetch_add(&i->freed, local != NULL);
-}
-
-static int use_inner_local(void *out, const void *in, void *context)
-{
-    inner *i = context;
-    unsigned char *local = dp_worker_local(i->pool);
-    (void)out, (void)in;
-    CHECK(local);
-    for (int at = 0; at < LARGE; at++)
-        CHECK(local[at] == 0);
-    memset(local, 2, LARGE);
-    memset(local, 0, LARGE);
-    return 0;
-}
-
-static int make_inner_with_local(void *context)
-{
-    inner *i = context;
-    dp_options options = {.context = i};
-    void *local = dp_worker_local(i->outer);
-    CHECK(local);
-    memset(local, 1, SMALL);
-    for (int size = LARGE; size >= 0; size -= LARGE) {
-        dp_pool_options inside = {.engine = DP_ENGINE_PROCESSES,
-                                  .workers = 1,
-                                  .local_size = (size_t)size,
-                                  .local_fini = free_local,
-                                  .worker_context = i};
-        CHECK(dp_pool_create(&i->pool, &inside) == 0);
-        if (size > 0)
-            CHECK(dp_pool_map(i->pool, use_inner_local, NULL, 0, NULL, 0, 10, &options) == 0);
-        CHECK(dp_pool_destroy(i->pool) == 0);
-        /* Only what it has asked for. */
-        CHECK(atomic_load(&i->freed) == 1);
-    }
-    return 0;
-}
-
-DP_TEST(in_worker, a_pool_inside_has_local_memory_of_its_own)
-{
-    inner *i = new_shared(sizeof *i);
-    i->outer = new_pool_with(
-        &(dp_pool_options){.engine = DP_ENGINE_PROCESSES, .workers = 1, .local_size = SMALL});
-    expect_fine(i->outer, make_inner_with_local, i);
-    end_pool(i->outer);
-    dp_shared_free(i);
-}
-
-/* How many processes it takes for so many items, of which each runs five. */
-static int count_generations(void *context)
-{
-    enum { N = 20 };
-    int pids[N], processes = 1;
-    dp_pool *pool;
-    (void)context;
-    dp_pool_options five = {
-        .engine = DP_ENGINE_PROCESSES, .workers = 1, .process = {.recycle_tasks = 5}};
-    CHECK(dp_pool_create(&pool, &five) == 0);
-    CHECK(dp_pool_map(pool, tell_pid, NULL, 0, pids, sizeof(int), N, NULL) == 0);
-    for (int i = 1; i < N; i++)
-        processes += pids[i] != pids[i - 1];
-    CHECK(dp_pool_destroy(pool) == 0);
-    CHECK(processes == N / 5);
-    return 0;
-}
-
-DP_TEST(in_worker, a_pool_inside_counts_its_own_items)
-{
-    enum { ITEMS = 30 };
-    int pids[ITEMS];
-    dp_pool *pool = new_pool_with(&(dp_pool_options){
-        .engine = DP_ENGINE_PROCESSES, .workers = 1, .process = {.recycle_tasks = 1000}});
-    EXPECT(0, dp_pool_map(pool, tell_pid, NULL, 0, pids, sizeof(int), ITEMS, NULL));
-    expect_fine(pool, count_generations, NULL);
-    end_pool(pool);
 }

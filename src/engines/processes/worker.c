@@ -159,6 +159,8 @@ _Noreturn void dp__worker_main(dp__head *head, uint32_t number, uint32_t incarna
 {
     dp__seat *seat = &head->seat[number];
     own_head = head;
+    /* Nor is it in the calls that the forking thread was in, or has what was in force there. */
+    dp__here = (dp__context){.batch = NULL};
     own_local = NULL; /* In a pool that a task has made, what the worker outside has. */
     protect(head);
     dp__heap_set_owner(seat->owner);
