@@ -148,7 +148,6 @@ static int map_inside(void *out, const void *in, void *context)
 
 DP_TEST(interrupt, ends_what_is_inside)
 {
-    SKIP_ON_PROCESSES(OWN_POOL);
     dp_pool *pool = new_pool(2);
     dp_options options = {.stop = &interrupted};
     interruption i = begin_interruption();

@@ -469,25 +469,35 @@ DP_TEST(iter_life, terminated_while_somebody_waits)
 
 /* ---- Fork of the process ---- */
 
+typedef struct inherited {
+    dp_pool *pool;
+    dp_iter *iter;
+} inherited;
+
+static void fork_and_destroy(void *context)
+{
+    const inherited *i = context;
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm((unsigned)PATIENCE);
+        if (dp_iter_next(i->iter, 0, NULL, NULL) != DP_EFORKED ||
+            dp_iter_next(i->iter, DP_FOREVER, NULL, NULL) != DP_EFORKED)
+            _exit(1);
+        _exit(dp_iter_destroy(i->iter) ? 2 : dp_pool_destroy(i->pool) ? 3 : 0);
+    }
+    cr_assert_eq(TEMP_FAILURE_RETRY(waitpid(child, &status, 0)), child);
+    cr_assert_eq(status, 0, "%x", (unsigned)status);
+}
+
 DP_TEST(iter_life, a_forked_child_can_only_destroy_it)
 {
-    SKIP_ON_PROCESSES(SHARED_FORK);
     for (EACH(m, makings)) {
         dp_pool *pool = new_pool(2);
         counting c = {.end = 20};
         dp_iter *iter = start_counting(&makings[m], pool, &c, (dp_options){0});
-        int status = -1;
         EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
-        pid_t child = fork();
-        if (child == 0) {
-            alarm((unsigned)PATIENCE);
-            if (dp_iter_next(iter, 0, NULL, NULL) != DP_EFORKED ||
-                dp_iter_next(iter, DP_FOREVER, NULL, NULL) != DP_EFORKED)
-                _exit(1);
-            _exit(dp_iter_destroy(iter) ? 2 : dp_pool_destroy(pool) ? 3 : 0);
-        }
-        cr_assert_eq(TEMP_FAILURE_RETRY(waitpid(child, &status, 0)), child);
-        cr_assert_eq(status, 0, "%x", (unsigned)status);
+        world_outside(fork_and_destroy, &(inherited){pool, iter});
         for (int i = 1; i < 20; i++)
             EXPECT(0, dp_iter_next(iter, DP_FOREVER, NULL, NULL));
         EXPECT(DP_EFINISHED, dp_iter_next(iter, DP_FOREVER, NULL, NULL));

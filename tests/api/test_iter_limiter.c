@@ -227,12 +227,9 @@ DP_TEST(iter_limiter, tasks_may_iterate_while_all_workers_wait)
     }
 }
 
-DP_TEST(iter_limiter, refuses_a_limiter_of_before_a_fork)
+static void fork_and_iterate(void *context)
 {
-    SKIP_ON_PROCESSES(SHARED_FORK);
-    if (UNDER_ASAN)
-        return; /* Its locks are not ready for a fork while other threads run. */
-    dp_limiter *limiter = new_limiter(1);
+    dp_limiter *limiter = context;
     pid_t child = fork();
     if (child == 0) {
         counting count = {.end = N};
@@ -246,5 +243,13 @@ DP_TEST(iter_limiter, refuses_a_limiter_of_before_a_fork)
     int status;
     cr_assert_eq(TEMP_FAILURE_RETRY(waitpid(child, &status, 0)), child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+DP_TEST(iter_limiter, refuses_a_limiter_of_before_a_fork)
+{
+    if (UNDER_ASAN)
+        return; /* Its locks are not ready for a fork while other threads run. */
+    dp_limiter *limiter = new_limiter(1);
+    world_outside(fork_and_iterate, limiter);
     dp_limiter_destroy(limiter);
 }

@@ -439,6 +439,38 @@ static int close_and_fold(void *accumulator, size_t begin, size_t end, void *con
     return fold_length(accumulator, begin, end, NULL);
 }
 
+typedef struct closing {
+    dp_pool *pool;
+} closing;
+
+/* The same from where the program runs it, on every engine. */
+static void close_and_add(void *accumulator, const void *other, void *context)
+{
+    dp_pool_close(((closing *)context)->pool);
+    add(accumulator, other, NULL);
+}
+
+DP_TEST(scan, finishes_on_a_pool_that_is_closed_while_it_combines)
+{
+    for (int is_async = 0; is_async < 2; is_async++) {
+        closing c = {new_pool(3)};
+        dp_options options = {.deterministic = 1};
+        dp_future *future = NULL;
+        if (is_async) {
+            EXPECT(0,
+                   dp_pool_scan_range_async(c.pool, fold_length, fold_length, &c, 0, 9999,
+                                            close_and_add, &zero, sizeof zero, &options, &future));
+            EXPECT(0, get(future, NULL));
+        } else {
+            EXPECT(0, dp_pool_scan_range(c.pool, fold_length, fold_length, &c, 0, 9999,
+                                         close_and_add, &zero, sizeof zero, &options));
+        }
+        EXPECT(DP_ECLOSED, dp_pool_scan_range(c.pool, fold_length, fold_length, NULL, 0, 9999, add,
+                                              &zero, sizeof zero, NULL));
+        end_pool(c.pool);
+    }
+}
+
 DP_TEST(scan, finishes_on_a_pool_that_is_closed_meanwhile)
 {
     SKIP_ON_PROCESSES(OWN_POOL);

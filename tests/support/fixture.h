@@ -55,9 +55,8 @@
     } while (0)
 
 /* Why, where several tests have the same reason. */
-#define NO_HANDLES  "what the application has made cannot be used in a worker"
-#define OWN_POOL    "in a worker the pool is another one, with the worker's share of the CPUs"
-#define SHARED_FORK "a child that is forked here shares the stack of the test"
+#define NO_HANDLES "what the application has made cannot be used in a worker"
+#define OWN_POOL   "in a worker the pool is another one, with the worker's share of the CPUs"
 
 /* for (EACH(i, array)) { ... array[i] ... } */
 #define EACH(i, array)                    \
