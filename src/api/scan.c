@@ -15,6 +15,10 @@
  * scans it at once: the sum so far, the carry, is there. The blocks in front need one pass instead
  * of two; where only one thread takes part, which goes through them in order, all do.
  *
+ * Where workers are processes each pass over a block is a message. Then there are fewer blocks, or,
+ * if the scan is deterministic and so cut as everywhere, several of them share a message: all are
+ * folded, then all are scanned, which gives the same bits.
+ *
  * To the engine the whole is one item, in which two batches are run one after the other. So it is
  * accepted or refused as one, also by a pool that is closed in the middle of it, and the
  * asynchronous form is the same work in a future.
@@ -46,6 +50,7 @@ typedef struct dp__scan {
     size_t spare;  /* Bytes behind it that scan_elements() needs. */
     size_t stride; /* From one to the next. */
     size_t chunk;  /* dp_options::chunk. */
+    size_t group;  /* Blocks that go to another process in one message; 0: one each. */
     int deterministic;
     const void *identity;
     /* An accumulator for each block, then the carry, then one to work in. */
@@ -87,22 +92,33 @@ static size_t block_begin(const dp__scan *scan, size_t block)
 
 /* ---- In another process ---- */
 
-/* One call of fold or scan as a call by itself. */
+/* Fold or scan of some blocks, one after the other, as a call by itself. */
 typedef struct step {
     dp__call call; /* Must be first. */
     const dp__scan *scan;
     dp_fold_fn f;
-    void *accumulated;
-    size_t begin, end;
+    char *accumulated; /* Of the first block; that of the next is a stride away. */
+    size_t first, count;
+    size_t *over; /* How many blocks are, as long as none has failed. */
     void *context;
     elements elements; /* For arrays: the context. */
 } step;
+
+/* Nobody knows how many: the process has died, or has not begun. */
+enum { UNKNOWN = -1 };
 
 static int run_step(dp__call *call, size_t i)
 {
     const step *s = call->as.step;
     (void)i;
-    return s->f(s->accumulated, s->begin, s->end, s->context);
+    for (*s->over = 0; *s->over < s->count; ++*s->over) {
+        size_t block = s->first + *s->over;
+        int code = s->f(s->accumulated + *s->over * s->scan->stride, block_begin(s->scan, block),
+                        block_begin(s->scan, block + 1), s->context);
+        if (code)
+            return code;
+    }
+    return 0;
 }
 
 static void pack_step(const dp__call *call, dp__parcel *parcel, dp__call *sent)
@@ -111,13 +127,16 @@ static void pack_step(const dp__call *call, dp__parcel *parcel, dp__call *sent)
     const dp__scan *scan = s->scan;
     step *copy = dp__parcel_place(parcel, sizeof *copy);
     int has_run = parcel->ran > parcel->begin;
+    int ways = has_run ? DP__PARCEL_IN | DP__PARCEL_OUT : DP__PARCEL_IN;
     /* As if the parcel were of these items. */
     dp__parcel items = *parcel;
-    items.begin = items.from = s->begin;
-    items.end = s->end;
-    items.ran = has_run ? s->end : s->begin;
-    void *accumulated = dp__parcel_block(&items, s->accumulated, scan->size + scan->spare,
-                                         has_run ? DP__PARCEL_IN | DP__PARCEL_OUT : DP__PARCEL_IN);
+    items.begin = items.from = block_begin(scan, s->first);
+    items.end = block_begin(scan, s->first + s->count);
+    items.ran = has_run ? items.end : items.begin;
+    size_t bytes = (s->count - 1) * scan->stride + scan->size + scan->spare;
+    void *accumulated = dp__parcel_block(&items, s->accumulated, bytes, ways);
+    size_t *over = dp__parcel_block(&items, s->over, sizeof *over, ways);
+    const dp__scan *cut = dp__parcel_block(&items, scan, sizeof *scan, DP__PARCEL_IN);
     elements e = scan->elements;
     void *context = s->context;
     if (e.size > 0) {
@@ -131,17 +150,21 @@ static void pack_step(const dp__call *call, dp__parcel *parcel, dp__call *sent)
     parcel->used = items.used;
     if (parcel->step == DP__PARCEL_PACK) {
         *copy = *s;
+        copy->scan = cut;
         copy->accumulated = accumulated;
+        copy->over = over;
         copy->elements = e;
         copy->context = e.size > 0 ? &copy->elements : context;
     }
     sent->as.step = copy;
 }
 
-static int call_elsewhere(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t begin,
-                          size_t end)
+/* `over` as in step. */
+static int call_elsewhere(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t first,
+                          size_t count, size_t *over)
 {
     step s;
+    *over = (size_t)UNKNOWN;
     dp__call_begin(&s.call, dp__call_each_range, run_step, 1, NULL);
     s.call.pack = pack_step;
     s.call.is_once = f == scan->scan; /* Which may write where it reads. */
@@ -149,8 +172,9 @@ static int call_elsewhere(const dp__scan *scan, dp_fold_fn f, void *accumulated,
     s.scan = scan;
     s.f = f;
     s.accumulated = accumulated;
-    s.begin = begin;
-    s.end = end;
+    s.first = first;
+    s.count = count;
+    s.over = over;
     s.context = scan->context;
     return dp__remote_one(&s.call, scan->call, scan->call->care, 0);
 }
@@ -158,8 +182,8 @@ static int call_elsewhere(const dp__scan *scan, dp_fold_fn f, void *accumulated,
 /* Calls fold or scan on a block. 0 if it failed. */
 static int call_on(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t block)
 {
-    size_t begin = block_begin(scan, block), end = block_begin(scan, block + 1);
-    int task_code = scan->call->carrier ? call_elsewhere(scan, f, accumulated, begin, end)
+    size_t begin = block_begin(scan, block), end = block_begin(scan, block + 1), over;
+    int task_code = scan->call->carrier ? call_elsewhere(scan, f, accumulated, block, 1, &over)
                                         : f(accumulated, begin, end, scan->context);
     if (task_code)
         dp__call_fail(scan->call, begin - scan->begin, task_code);
@@ -229,6 +253,32 @@ static void second_pass(dp__scan *scan, size_t block)
     scan_block(scan, accumulator(scan, block), block);
 }
 
+/* Folds blocks, or scans them, in one message. How many need not be looked at again; 0 if a process
+   has died in there, but a block that was begun may be again: one by one it will be found out which
+   it was. */
+static size_t pass_group(const dp__scan *scan, size_t first, size_t count, int folds)
+{
+    size_t passed = count, over;
+    if (folds && first + count == scan->blocks && --count == 0)
+        return passed; /* As in fold_block(). */
+    for (size_t i = 0; folds && i < count; i++)
+        memcpy(accumulator(scan, first + i), scan->identity, scan->size);
+    int code = call_elsewhere(scan, folds ? scan->fold : scan->scan, accumulator(scan, first),
+                              first, count, &over);
+    if (code && over >= count) {
+        if (folds)
+            return 0;
+        over = 0; /* All of them are lost. */
+    } else if (code) {
+        passed = over + 1;
+    }
+    if (code)
+        dp__call_fail(scan->call, block_begin(scan, first + over) - scan->begin, code);
+    for (size_t i = folds ? over : 0; i < passed && (code || !folds); i++)
+        count_block(scan, first + i);
+    return passed;
+}
+
 /* The blocks begin <= i < end of a phase. */
 static void run_blocks(dp__batch *batch, size_t begin, size_t end, void (*pass)(dp__scan *, size_t))
 {
@@ -240,13 +290,21 @@ static void run_blocks(dp__batch *batch, size_t begin, size_t end, void (*pass)(
        whether that has been cancelled, or its time is over. */
     dp__here.batch = &call->batch;
     dp__here.item = call->care ? &item : NULL;
-    for (size_t i = begin; i < end; i++) {
+    size_t group = now->scan->group, singly = begin; /* As far as there they go one by one. */
+    for (size_t i = begin, passed; i < end; i += passed) {
         dp__care_is_over(call); /* Which stops it; and who sees it stopped notes what is left. */
         if (dp__call_is_stopped(&call->batch, 0)) {
             dp__store_relaxed(&batch->stop, 1);
             break;
         }
-        pass(now->scan, now->first + i);
+        passed = 1;
+        if (group > 0 && i >= singly) {
+            size_t count = end - i < group ? end - i : group;
+            passed = pass_group(now->scan, now->first + i, count, pass == first_pass);
+            singly = passed == 0 ? i + count : singly;
+        } else {
+            pass(now->scan, now->first + i);
+        }
     }
     dp__here = saved;
 }
@@ -270,7 +328,7 @@ static int run_phase(dp__scan *scan, size_t first, void (*range)(dp__batch *, si
     memset(&now, 0, sizeof now);
     now.batch.range = range;
     now.batch.n = scan->blocks - first;
-    now.batch.chunk = scan->chunk ? (scan->chunk - 1) / length + 1 : 0;
+    now.batch.chunk = scan->chunk ? (scan->chunk - 1) / length + 1 : scan->group;
     now.batch.key = dp__verb_key(key, length);
     now.batch.outer = &scan->call->batch;
     now.scan = scan;
@@ -412,24 +470,38 @@ static size_t memory_needed(const dp__scan *scan)
     return LINE + (scan->blocks + 2) * scan->stride;
 }
 
+/* Bytes of an item in the arrays that travel. */
+static size_t item_bytes(const dp__call *call, const dp__scan *scan)
+{
+    size_t bytes = scan->elements.size;
+    for (size_t a = 0; a < call->narrays; a++)
+        bytes += call->arrays[a].size;
+    return bytes;
+}
+
 /* Where each pass over a block is a message to another process there are fewer of them: some for
    each worker, but no more than a mebibyte of an array in one. What is deterministic is cut in the
-   same way everywhere. */
-static void cut_for_messages(dp_pool *pool, dp__scan *scan)
+   same way everywhere, so several blocks share a message. With a limiter only one thread is at
+   work, which needs one pass. */
+static void cut_for_messages(dp_pool *pool, const dp__call *call, dp__scan *scan)
 {
     enum { FOR_EACH = 4, LARGE = 1 << 20 };
-    if (!pool->engine->carrier || scan->deterministic)
+    if (!pool->engine->carrier)
         return;
-    size_t blocks = (size_t)pool->engine->lanes(pool->state) * FOR_EACH;
-    size_t large = scan->items * scan->elements.size / LARGE;
-    blocks = blocks < large ? large : blocks;
-    scan->blocks = scan->blocks < blocks ? scan->blocks : blocks;
+    size_t messages = (size_t)pool->engine->lanes(pool->state) * FOR_EACH;
+    size_t large = scan->items / LARGE * item_bytes(call, scan) +
+                   scan->items % LARGE * item_bytes(call, scan) / LARGE;
+    messages = messages < large ? large : messages;
+    if (!scan->deterministic)
+        scan->blocks = scan->blocks < messages ? scan->blocks : messages;
+    else if (!call->limiter)
+        scan->group = scan->blocks > messages ? (scan->blocks - 1) / messages + 1 : 1;
 }
 
 /* Ties the three together where they will stay. */
 static void settle(dp_pool *pool, dp__call *call, dp__scan *scan, void *memory)
 {
-    cut_for_messages(pool, scan);
+    cut_for_messages(pool, call, scan);
     scan->pool = pool;
     scan->call = call;
     call->as.scan = scan;

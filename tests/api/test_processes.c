@@ -546,14 +546,19 @@ DP_TEST(processes, scans_are_few_messages)
     const int zero = 0;
     for (int i = 0; i < N; i++)
         in[i] = i % 7;
-    EXPECT(0, dp_pool_scan(pool, add_up, NULL, in, out, sizeof(int), N, &zero, DP_SCAN_INCLUSIVE,
-                           NULL));
-    for (int i = 0, sum = 0; i < N; i++) {
-        sum += in[i];
-        cr_assert_eq(out[i], sum);
+    for (int deterministic = 0; deterministic < 2; deterministic++) {
+        dp_options options = {.deterministic = deterministic};
+        memset(out, 0, sizeof out);
+        EXPECT(0, dp_pool_scan(pool, add_up, NULL, in, out, sizeof(int), N, &zero,
+                               DP_SCAN_INCLUSIVE, &options));
+        for (int i = 0, sum = 0; i < N; i++) {
+            sum += in[i];
+            cr_assert_eq(out[i], sum);
+        }
+        EXPECT(0, dp_pool_stats(pool, &stats));
+        cr_assert_leq(stats.items, 10 * WORKERS_OF_SCAN * (deterministic + 1), "%d",
+                      (int)stats.items);
     }
-    EXPECT(0, dp_pool_stats(pool, &stats));
-    cr_assert_leq(stats.items, 10 * WORKERS_OF_SCAN, "%d", (int)stats.items);
     end_pool(pool);
 }
 
