@@ -521,8 +521,10 @@ static int sleep_inside_inside(void *out, const void *in, void *context)
 static void check_limit(dp_pool *pool, int is_deadline)
 {
     sleepers s = {.pool = pool};
-    /* A slow machine needs longer to come to the innermost call. */
-    for (double seconds = 0.02; atomic_load(&s.woken) == 0 && seconds < PATIENCE; seconds *= 3) {
+    /* A slow machine needs longer to come to the innermost call, and worker processes may be killed
+       before they have come back from there. */
+    for (double seconds = 0.02;
+         (atomic_load(&s.woken) == 0 || s.codes[0] == 0) && seconds < PATIENCE; seconds *= 3) {
         dp_error error;
         dp_options options = {.context = &s, .error = &error};
         *(is_deadline ? &options.deadline : &options.run_timeout) = seconds;
