@@ -10,7 +10,10 @@
  * macros; `identity` is an expression, of a struct for instance the name of a constant.
  *
  * Where workers are processes the items of arrays are copied there and back, byte by byte, unless
- * they are in shared memory; dp_options::context, `context_size` and `arrays` are not looked at.
+ * they are in shared memory; dp_options::context, `context_size` and `arrays` are not looked at. As
+ * the function is called in a loop over a range, one that dies costs all of its range: that fails
+ * with #DP_ECRASH, as the item with which it begins, and brings nothing back. dp_options::chunk
+ * bounds the ranges; with 1, or with dp_pool_map(), it is one item, whose call is not inlined.
  * DP_FOR_DEFINE() differs, as its function may read and write anything.
  */
 
