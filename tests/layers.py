@@ -22,7 +22,7 @@ CONTRACT = ("src/api/batch.h", "src/api/engine.h", "src/api/wire.h")
 RULES = {
     "include/dp/":          ("include/dp/",),
     "src/platform/":        ("src/platform/", "include/dp/base.h", "include/dp/error.h",
-                             "include/dp/cpu.h", "include/dp/message.h"),
+                             "include/dp/cpu.h", "include/dp/message.h", "include/dp/start.h"),
     "src/engines/threads/": ("src/engines/threads/", *CONTRACT, "src/platform/", "include/dp/"),
     "src/engines/processes/": ("src/engines/processes/", "src/engines/threads/table.h",
                                "src/engines/threads/team_life.h", *CONTRACT, "src/platform/",

@@ -37,7 +37,7 @@
     X(ECRASH, -17, "the process that ran the task has died")                            \
     X(EBROKEN, -18, "the processes that were needed are gone, or die again and again")  \
     X(EPROCESS, -19, "the system refused to start a process")                           \
-    X(ENOTSHARED, -20, "workers that are processes would write to memory of their own") \
+    X(ENOTSHARED, -20, "workers that are processes have not the memory that is needed") \
     X(EJOURNAL, -21, "the journal is that of another call, or damaged, or no journal")  \
     X(EOWNERDEAD, -22, "the owner of the lock has died, and the caller has it now")     \
     X(EUNSAFE, -23, "a program with several threads would be copied in the midst of them")

@@ -2,6 +2,7 @@
 #include "batch.h"
 
 _Thread_local dp__context dp__here;
+const void *dp__home;
 
 size_t dp__batch_run_alone(dp__batch *batch, const _Atomic(uint32_t) *halt, size_t first,
                            size_t step)

@@ -115,6 +115,10 @@ typedef struct dp__context {
 
 extern _Thread_local dp__context dp__here;
 
+/* In a worker that was begun anew: where the application keeps the state of the pool, which this
+   process cannot look at. Else NULL. */
+extern const void *dp__home;
+
 /* The configuration in force without what the calling thread has pushed, or NULL. */
 static inline dp__config *dp__config_beneath(void)
 {

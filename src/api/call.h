@@ -16,7 +16,7 @@
 #include "platform/lock.h"
 
 struct dp__limited;
-struct dp__parcel;
+struct dp__cargo;
 struct dp__scan;
 
 /* A reduce keeps its accumulators here; see reduce.c. */
@@ -71,9 +71,9 @@ struct dp__call {
      */
     struct dp__carrier *carrier;
     size_t chunk;
-    /* Walks over what travels with the verb's own part of the call, and makes that of `sent` lead
-       there; see wire.h. NULL: the items run in this process wherever the workers are. */
-    void (*pack)(const dp__call *call, struct dp__parcel *parcel, dp__call *sent);
+    /* What travels with the verb's own part of the call; see remote.h. NULL: its items run in this
+       process wherever the workers are. */
+    const struct dp__cargo *cargo;
     dp_error error; /* The failure with the lowest item so far. */
     union {
         struct {

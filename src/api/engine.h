@@ -92,6 +92,12 @@ typedef struct dp__engine {
        are no processes. */
     int (*is_worker)(void *state);
 
+    /* Whether workers have nothing of this process's memory; and if so, whether they have what is
+       at an address, in a module or registered: 0, DP_ENOTSUP, or DP_ENOMEM. NULL: without carrier.
+     */
+    int (*is_foreign)(void *state);
+    int (*knows)(void *state, const void *address);
+
     /* What takes the items of a call to other processes: *carrier receives it. `most`: how many
        workers the call has work for; `is_now`: it begins at once. 0, or the code with which the
        call is refused. NULL: they run in this one. */
@@ -127,5 +133,9 @@ int dp__executor_is_known(dp_engine engine);
 /* How many times this process is the child of a fork(). Objects made at another generation belong
    to an ancestor. */
 uint32_t dp__fork_generation(void);
+
+/* Registers the handlers of pthread_atfork() that count them, once per process. 0 or DP_ENOMEM.
+   Call before the first object that a fork would break is made. */
+int dp__fork_guard(void);
 
 #endif

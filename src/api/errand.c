@@ -3,10 +3,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dp/error.h"
 #include "engine.h"
 #include "journal.h"
 #include "letter.h"
 #include "platform/heap.h"
+#include "platform/module.h"
+#include "remote.h"
 
 /* On the worker: a part of a call is carried out. */
 
@@ -30,6 +33,49 @@ static void unfold(dp__letter *own, const dp__errand *errand)
     if (call->care)
         call->care = &own->care;
 }
+
+/* ---- In a process that was begun anew ---- */
+
+static void find_here(void *function, void *context)
+{
+    void *there, *here;
+    memcpy(&there, function, sizeof there);
+    here = dp__module_here(there);
+    if (there && !here)
+        *(int *)context = 1;
+    memcpy(function, &here, sizeof here);
+}
+
+static int refuse_item(dp__call *call, size_t i)
+{
+    (void)call, (void)i;
+    return DP_ENOTSUP;
+}
+
+static void refuse_range(dp__batch *batch, size_t begin, size_t end)
+{
+    (void)end;
+    dp__call_fail((dp__call *)batch, begin, DP_ENOTSUP);
+}
+
+/* Functions lie elsewhere here. Where one is not here at all, no item succeeds. */
+static void find_functions(dp__call *call, const dp__errand *errand)
+{
+    int is_lost = 0;
+    uint64_t slice = dp__load_relaxed(errand->slice);
+    call->cargo = dp__module_here(call->cargo);
+    find_here(&call->range, &is_lost);
+    find_here(&call->item, &is_lost);
+    call->cargo->functions(call, errand->base + dp__slice_begin(slice),
+                           errand->base + dp__slice_end(slice), find_here, &is_lost);
+    if (!is_lost)
+        return;
+    call->range = refuse_range;
+    if (call->item)
+        call->item = refuse_item;
+}
+
+/* ---- Items ---- */
 
 /* After a function of the user: a child that it has forked must not come back, as it would carry
    the errand out beside its parent. */
@@ -133,6 +179,8 @@ void dp__letter_run(const void *memory, dp__errand *errand)
     size_t begin, end;
     memcpy(&own, memory, sizeof own);
     unfold(&own, errand);
+    if (dp__modules_are_foreign())
+        find_functions(&own.call, errand);
     dp__context saved = dp__here;
     dp__here = (dp__context){
         .batch = &own.call.batch, .halt = &errand->around->stop, .lane = errand->lane};

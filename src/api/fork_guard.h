@@ -2,11 +2,8 @@
 #ifndef DP_API_FORK_GUARD_H
 #define DP_API_FORK_GUARD_H
 
+#include "api/engine.h"
 #include "platform/lock.h"
-
-/* Registers the handlers of pthread_atfork() once per process. 0 or DP_ENOMEM. Call before the
-   first object that a fork would break is made. */
-int dp__fork_guard(void);
 
 /* Whether this process, or one that it comes from, was forked inside an item or a callback, which
    goes on in it until it ends. */

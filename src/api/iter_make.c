@@ -5,7 +5,8 @@
 #include "config.h"
 #include "iter_internal.h"
 #include "limiter_internal.h"
-#include "wire.h"
+#include "remote.h"
+#include "verb.h"
 
 /* Lazy maps: how they are made and what they are made of. What they do is in iter.c. */
 
@@ -150,6 +151,23 @@ static int check(dp_map_fn f, const dp_source *source, size_t out_size, const dp
     return 0;
 }
 
+/* Whether the workers of the pool can run an item. */
+static int check_item(dp_pool *pool, dp_map_fn f, const dp_source *source,
+                      const dp_options *options)
+{
+    dp__call one;
+    dp__call_begin(&one, dp__call_map_range, dp__call_map_item, 1, NULL);
+    memset(&one.as.map, 0, sizeof one.as.map);
+    one.cargo = &dp__cargo_map;
+    one.items = 1;
+    one.as.map.f = f;
+    one.as.map.in = source->items;
+    one.as.map.arg_bytes = source->item_size;
+    one.context = options->context;
+    one.context_size = options->context_size;
+    return dp__remote_check(&one, pool->engine, pool->state);
+}
+
 static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t out_size,
                   const dp_options *options, int ordered, dp_iter **iter)
 {
@@ -164,6 +182,8 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
         code = dp__pool_resolve(pool, &pool);
     if (code == 0 && dp__load_relaxed(&pool->closed))
         code = DP_ECLOSED;
+    if (code == 0)
+        code = check_item(pool, f, source, options);
     if (code)
         return code;
     dp_iter *made = calloc(1, sizeof *made);

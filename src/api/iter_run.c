@@ -82,7 +82,7 @@ static int run_item(dp__chunk *c, dp__call *call, size_t index)
     dp__call one;
     dp__call_begin(&one, dp__call_map_range, dp__call_map_item, 1, NULL);
     memset(&one.as.map, 0, sizeof one.as.map);
-    one.pack = dp__pack_map;
+    one.cargo = &dp__cargo_map;
     one.context = it->context;
     one.context_size = it->context_size;
     one.as.map.f = it->f;

@@ -34,7 +34,7 @@ static int out_if(int ran)
     return ran ? DP__PARCEL_OUT : 0;
 }
 
-void dp__pack_map(const dp__call *call, dp__parcel *parcel, dp__call *sent)
+static void pack_map(const dp__call *call, dp__parcel *parcel, dp__call *sent)
 {
     size_t in_size = call->as.map.in_size, out_size = call->as.map.out_size;
     const void *in = call->as.map.in;
@@ -52,7 +52,7 @@ void dp__pack_map(const dp__call *call, dp__parcel *parcel, dp__call *sent)
     sent->as.map.out = out;
 }
 
-void dp__pack_starmap(const dp__call *call, dp__parcel *parcel, dp__call *sent)
+static void pack_starmap(const dp__call *call, dp__parcel *parcel, dp__call *sent)
 {
     size_t count = call->as.starmap.ncolumns, out_size = call->as.starmap.out_size;
     dp_column *columns = dp__parcel_place(parcel, count * sizeof *columns);
@@ -68,7 +68,7 @@ void dp__pack_starmap(const dp__call *call, dp__parcel *parcel, dp__call *sent)
         dp__parcel_items(parcel, call->as.starmap.out, out_size, out_size, DP__PARCEL_OUT);
 }
 
-void dp__pack_delayed(const dp__call *call, dp__parcel *parcel, dp__call *sent)
+static void pack_delayed(const dp__call *call, dp__parcel *parcel, dp__call *sent)
 {
     size_t begin = parcel->begin, end = parcel->end;
     dp_delayed *copies = dp__parcel_place(parcel, (end - begin) * sizeof *copies);
@@ -84,14 +84,14 @@ void dp__pack_delayed(const dp__call *call, dp__parcel *parcel, dp__call *sent)
     sent->as.calls = (const dp_delayed *)((uintptr_t)copies - begin * sizeof *copies);
 }
 
-void dp__pack_loop(const dp__call *call, dp__parcel *parcel, dp__call *sent)
+static void pack_loop(const dp__call *call, dp__parcel *parcel, dp__call *sent)
 {
     (void)call, (void)parcel, (void)sent;
 }
 
 /* Each item is a block with an accumulator. One that is run again begins with the identity once
    more; and none counts before its block is over. */
-void dp__pack_fold(const dp__call *call, dp__parcel *parcel, dp__call *sent)
+static void pack_fold(const dp__call *call, dp__parcel *parcel, dp__call *sent)
 {
     const dp__fold *fold = call->as.fold;
     size_t blocks = parcel->end - parcel->begin;
@@ -112,13 +112,94 @@ void dp__pack_fold(const dp__call *call, dp__parcel *parcel, dp__call *sent)
     sent->as.fold = copy;
 }
 
-void dp__pack_tiles(const dp__call *call, dp__parcel *parcel, dp__call *sent)
+static void pack_tiles(const dp__call *call, dp__parcel *parcel, dp__call *sent)
 {
     dp__tiles *copy = dp__parcel_place(parcel, sizeof *copy);
     if (parcel->step == DP__PARCEL_PACK)
         *copy = *call->as.tiles;
     sent->as.tiles = copy;
 }
+
+/* ---- Functions, and what only they have ---- */
+
+static int is_unsized(const void *memory, size_t size)
+{
+    return size == 0 && dp__remote_is_private(memory);
+}
+
+static void map_functions(dp__call *call, size_t begin, size_t end, dp__visit visit, void *context)
+{
+    (void)begin, (void)end;
+    visit(&call->as.map.f, context);
+}
+
+static int map_reads_private(const dp__call *call)
+{
+    return is_unsized(call->as.map.in, call->as.map.in_size + call->as.map.arg_bytes);
+}
+
+static void starmap_functions(dp__call *call, size_t begin, size_t end, dp__visit visit,
+                              void *context)
+{
+    (void)begin, (void)end;
+    visit(&call->as.starmap.f, context);
+}
+
+static int starmap_reads_private(const dp__call *call)
+{
+    for (size_t c = 0; c < call->as.starmap.ncolumns; c++)
+        if (is_unsized(call->as.starmap.columns[c].base,
+                       dp__column_item(&call->as.starmap.columns[c])))
+            return 1;
+    return 0;
+}
+
+static void delayed_functions(dp__call *call, size_t begin, size_t end, dp__visit visit,
+                              void *context)
+{
+    /* In the worker they are of the parcel, which is nobody else's. */
+    dp_delayed *calls = (dp_delayed *)(uintptr_t)call->as.calls;
+    for (size_t i = begin; i < end; i++)
+        visit(&calls[i].f, context);
+}
+
+static int delayed_reads_private(const dp__call *call)
+{
+    for (size_t i = 0; i < call->batch.n; i++)
+        if (is_unsized(call->as.calls[i].arg, call->as.calls[i].arg_size))
+            return 1;
+    return 0;
+}
+
+static void loop_functions(dp__call *call, size_t begin, size_t end, dp__visit visit, void *context)
+{
+    (void)begin, (void)end;
+    visit(&call->as.loop, context);
+}
+
+static void fold_functions(dp__call *call, size_t begin, size_t end, dp__visit visit, void *context)
+{
+    (void)begin, (void)end;
+    visit(&call->as.fold->fold, context);
+}
+
+static void tiles_functions(dp__call *call, size_t begin, size_t end, dp__visit visit,
+                            void *context)
+{
+    dp__tiles *tiles = (dp__tiles *)(uintptr_t)call->as.tiles; /* As above. */
+    (void)begin, (void)end;
+    visit(&tiles->f2, context);
+    visit(&tiles->f3, context);
+}
+
+const dp__cargo dp__cargo_map = {pack_map, map_functions, map_reads_private};
+const dp__cargo dp__cargo_starmap = {pack_starmap, starmap_functions, starmap_reads_private};
+const dp__cargo dp__cargo_delayed = {pack_delayed, delayed_functions, delayed_reads_private};
+const dp__cargo dp__cargo_loop = {pack_loop, loop_functions, NULL};
+const dp__cargo dp__cargo_fold = {pack_fold, fold_functions, NULL};
+const dp__cargo dp__cargo_tiles = {pack_tiles, tiles_functions, NULL};
+
+/* ---- All of it ---- */
 
 /* The parcel as one of the indices that the function is told. */
 static dp__parcel indices_of(const dp__call *call, const dp__parcel *parcel)
@@ -165,7 +246,7 @@ void dp__letter_pack(const dp__batch *batch, dp__parcel *parcel, void *memory)
     parcel->used = items.used;
     sent->call.status = dp__parcel_items(parcel, call->status, sizeof *call->status,
                                          sizeof *call->status, DP__PARCEL_OUT);
-    call->pack(call, parcel, &sent->call);
+    call->cargo->pack(call, parcel, &sent->call);
     /* The results are here, and so are their statuses, which a journal always has. */
     if (parcel->step == DP__PARCEL_UNPACK && call->care && call->care->journal)
         dp__journal_take((dp__call *)(uintptr_t)call, parcel->from, parcel->ran, parcel->since);

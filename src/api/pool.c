@@ -65,11 +65,28 @@ static unsigned share_here(void)
     return share < all ? share : 0;
 }
 
+/* Whether it is the pool of which this process is a worker that was begun anew: there is nothing
+   here, nor ever a pool of its own. */
+static int is_home(const dp_pool *pool)
+{
+    return DP__UNLIKELY(dp__home != NULL) && pool && dp__home == &pool->state;
+}
+
+static dp_pool *allocate(void)
+{
+    dp_pool *made = calloc(1, sizeof *made);
+    if (!made || !is_home(made))
+        return made;
+    dp_pool *other = calloc(1, sizeof *other);
+    free(made);
+    return other;
+}
+
 /* Makes a pool with options of which nothing is open any more. `share` as for count_workers(). */
 static int start(dp_pool **pool, const dp_pool_options *options, unsigned share)
 {
     unsigned workers = count_workers(options->workers, share);
-    dp_pool *made = calloc(1, sizeof *made);
+    dp_pool *made = allocate();
     if (!made)
         return DP_ENOMEM;
     made->engine = engine_of(options->engine);
@@ -174,12 +191,14 @@ static int resolve_named(dp_pool *pool, dp_pool **resolved)
             return make_default(resolved);
     }
     *resolved = pool;
-    return pool->generation == dp__fork_generation() ? 0 : DP_EFORKED;
+    return !is_home(pool) && pool->generation == dp__fork_generation() ? 0 : DP_EFORKED;
 }
 
 /* Whether the calling process is a worker of the pool, so that all it does is in a task or hook. */
 static int is_worker_of(const dp_pool *pool)
 {
+    if (is_home(pool))
+        return 1;
     return pool->engine->is_worker && pool->engine->is_worker(pool->state);
 }
 
@@ -321,6 +340,8 @@ int dp_pool_destroy(dp_pool *pool)
     int is_default = !pool;
     if (is_default && !(pool = take_default()))
         return 0;
+    if (is_home(pool))
+        return DP_EDEADLOCK;
     int is_ours = pool->generation == dp__fork_generation();
     /* A child of a task ends in there, and what its thread knows of that lies in the engine. */
     if (is_inside(pool))
@@ -382,6 +403,8 @@ int dp_pool_stats(dp_pool *pool, dp_stats *stats)
 
 void *dp_worker_local(dp_pool *pool)
 {
+    if (is_home(pool))
+        return dp__engine_processes.local(NULL);
     return pool && pool->engine->local ? pool->engine->local(pool->state) : NULL;
 }
 

@@ -239,11 +239,10 @@ static int are_results_lost(const dp__call *call)
     return 0;
 }
 
-int dp__remote_loses(const dp__call *call)
+/* Whether the call would write into memory from which nothing comes back. */
+static int loses(const dp__call *call)
 {
     int is_scan = call->counts_itself; /* Which sends its steps by itself. */
-    if ((!call->pack && !is_scan) || call->items == 0)
-        return 0;
     if (call->range == dp__call_map_range)
         return call->as.map.out_size + call->as.map.result_bytes == 0 &&
                dp__remote_is_private(call->as.map.out);
@@ -255,6 +254,43 @@ int dp__remote_loses(const dp__call *call)
     if (call->range == dp__call_for_range || call->range == dp__call_tiles_range || is_scan)
         return call->context_size == 0 && dp__remote_is_private(call->context);
     return 0;
+}
+
+/* A pool, and what has become of the question whether its workers know some functions. */
+typedef struct inquiry {
+    const dp__engine *engine;
+    void *state;
+    int code;
+} inquiry;
+
+static void ask(void *function, void *context)
+{
+    inquiry *q = context;
+    const void *address;
+    memcpy(&address, function, sizeof address);
+    if (address && q->code == 0)
+        q->code = q->engine->knows(q->state, address);
+}
+
+/* The same for workers that have nothing of our memory. */
+static int refuse_foreign(const dp__call *call, const dp__engine *engine, void *state)
+{
+    inquiry q = {engine, state, 0};
+    if (call->context_size == 0 && dp__remote_is_private(call->context))
+        return DP_ENOTSHARED;
+    if (call->cargo->reads_private && call->cargo->reads_private(call))
+        return DP_ENOTSHARED;
+    call->cargo->functions((dp__call *)(uintptr_t)call, 0, call->batch.n, ask, &q);
+    return q.code;
+}
+
+int dp__remote_refuse(const dp__call *call, const dp__engine *engine, void *state)
+{
+    if (!call->cargo || call->items == 0)
+        return 0;
+    if (loses(call))
+        return DP_ENOTSHARED;
+    return engine->is_foreign(state) ? refuse_foreign(call, engine, state) : 0;
 }
 
 /* ---- Sending ---- */
@@ -289,7 +325,7 @@ static void carry(dp__batch *batch, size_t begin, size_t end)
 void dp__remote_bind_to(dp__call *call, dp__carrier *carrier)
 {
     call->carrier = carrier;
-    if (!call->pack)
+    if (!call->cargo || !call->cargo->pack)
         return;
     call->batch.range = carry;
     call->chunk = call->batch.chunk;
@@ -304,7 +340,7 @@ int dp__remote_bind_here(dp__call *call, const dp__engine *engine, void *state, 
 {
     dp__carrier *carrier = NULL;
     size_t most = call->items, chunk = call->batch.chunk;
-    if (call->pack && chunk > 0)
+    if (call->cargo && call->cargo->pack && chunk > 0)
         most = (call->batch.n - 1) / chunk + 1;
     int code = engine->carrier(state, most, is_now, &carrier);
     if (code)

@@ -12,20 +12,40 @@
 #include "pool_internal.h"
 #include "wire.h"
 
+/* Is told where a pointer to a function stands. */
+typedef void (*dp__visit)(void *function, void *context);
+
+/* How the verb's own part of a call travels. */
+typedef struct dp__cargo {
+    /* Walks over what the parcel takes along, and makes the part in `sent` lead there; see wire.h.
+       NULL: its items run here, and have others run elsewhere. */
+    void (*pack)(const dp__call *call, dp__parcel *parcel, dp__call *sent);
+
+    /* Visits the functions of the user that the items begin .. end - 1 need. */
+    void (*functions)(dp__call *call, size_t begin, size_t end, dp__visit visit, void *context);
+
+    /* Whether they read what does not travel, and is not shared. NULL: no. */
+    int (*reads_private)(const dp__call *call);
+} dp__cargo;
+
+extern const dp__cargo dp__cargo_map, dp__cargo_starmap, dp__cargo_delayed, dp__cargo_loop,
+    dp__cargo_fold, dp__cargo_tiles;
+
 /* Has the items of the call run where the carrier takes them. */
 void dp__remote_bind_to(dp__call *call, dp__carrier *carrier);
 
 /* Whether what a worker writes there is lost unless it travels back. NULL: there is nothing. */
 int dp__remote_is_private(const void *memory);
 
-/* Whether the call would write into memory from which nothing comes back. */
-int dp__remote_loses(const dp__call *call);
+/* 0 if the workers of the pool can run the call; DP_ENOTSHARED if it would write into
+   memory from which nothing comes back, or they have not what it would read; DP_ENOTSUP if they
+   have not its functions; DP_ENOMEM. */
+int dp__remote_refuse(const dp__call *call, const dp__engine *engine, void *state);
 
-/* 0, or #DP_ENOTSHARED if that is so and the workers of the pool are processes. Before the call is
-   bound, and when all of it has been filled in. */
-static inline int dp__remote_check(const dp__call *call, const dp__engine *engine)
+/* The same for any pool. Before the call is bound, and when all of it has been filled in. */
+static inline int dp__remote_check(const dp__call *call, const dp__engine *engine, void *state)
 {
-    return engine->carrier && dp__remote_loses(call) ? DP_ENOTSHARED : 0;
+    return engine->carrier ? dp__remote_refuse(call, engine, state) : 0;
 }
 
 /* dp__remote_bind() of an engine that has a carrier. */
@@ -62,13 +82,5 @@ int dp__remote_one(dp__call *call, const dp__call *outer, const dp__care *care, 
    arrays through it. `writes`: whether it may write into those that are written. Returns the
    context for the worker. */
 void *dp__pack_context(const dp__call *call, dp__parcel *parcel, void *context, int writes);
-
-/* Values of dp__call::pack. */
-void dp__pack_map(const dp__call *call, dp__parcel *parcel, dp__call *sent);
-void dp__pack_starmap(const dp__call *call, dp__parcel *parcel, dp__call *sent);
-void dp__pack_delayed(const dp__call *call, dp__parcel *parcel, dp__call *sent);
-void dp__pack_loop(const dp__call *call, dp__parcel *parcel, dp__call *sent);
-void dp__pack_fold(const dp__call *call, dp__parcel *parcel, dp__call *sent);
-void dp__pack_tiles(const dp__call *call, dp__parcel *parcel, dp__call *sent);
 
 #endif

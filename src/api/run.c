@@ -14,7 +14,7 @@ static int make_run(dp__call *call, const dp_delayed *calls, size_t n, const dp_
     for (size_t i = 0; i < n; i++)
         if (!calls[i].f)
             return DP_EINVAL;
-    call->pack = dp__pack_delayed;
+    call->cargo = &dp__cargo_delayed;
     call->as.calls = calls;
     int code = dp__call_options(call, options);
     /* What one call costs says nothing about the next, so they go out one by one, and nobody waits

@@ -159,6 +159,16 @@ static void pack_step(const dp__call *call, dp__parcel *parcel, dp__call *sent)
     sent->as.step = copy;
 }
 
+static void step_functions(dp__call *call, size_t begin, size_t end, dp__visit visit, void *context)
+{
+    step *s = (step *)(uintptr_t)call->as.step; /* Of the parcel. */
+    (void)begin, (void)end;
+    visit(&s->f, context);
+    visit(&s->elements.combine, context);
+}
+
+static const dp__cargo cargo_step = {pack_step, step_functions, NULL};
+
 /* `over` as in step. */
 static int call_elsewhere(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t first,
                           size_t count, size_t *over)
@@ -166,7 +176,7 @@ static int call_elsewhere(const dp__scan *scan, dp_fold_fn f, void *accumulated,
     step s;
     *over = (size_t)UNKNOWN;
     dp__call_begin(&s.call, dp__call_each_range, run_step, 1, NULL);
-    s.call.pack = pack_step;
+    s.call.cargo = &cargo_step;
     s.call.is_once = f == scan->scan; /* Which may write where it reads. */
     s.call.as.step = &s;
     s.scan = scan;
@@ -464,6 +474,24 @@ static int make_call(dp__call *call, dp__scan *scan, const dp_options *options)
     return code;
 }
 
+static void scan_functions(dp__call *call, size_t begin, size_t end, dp__visit visit, void *context)
+{
+    dp__scan *scan = call->as.scan;
+    (void)begin, (void)end;
+    visit(&scan->fold, context);
+    visit(&scan->scan, context);
+    visit(&scan->elements.combine, context);
+}
+
+static int scan_reads_private(const dp__call *call)
+{
+    const elements *e = &call->as.scan->elements;
+    return e->size > 0 && call->context_size == 0 && dp__remote_is_private(e->context);
+}
+
+/* The whole runs here; it has its steps sent. */
+static const dp__cargo cargo_scan = {NULL, scan_functions, scan_reads_private};
+
 /* Bytes for the accumulators, with one line to round the address up. */
 static size_t memory_needed(const dp__scan *scan)
 {
@@ -505,6 +533,7 @@ static void settle(dp_pool *pool, dp__call *call, dp__scan *scan, void *memory)
     scan->pool = pool;
     scan->call = call;
     call->as.scan = scan;
+    call->cargo = &cargo_scan;
     scan->memory = (char *)(((uintptr_t)memory + LINE - 1) / LINE * LINE);
     if (scan->fold == fold_elements)
         scan->context = &scan->elements;

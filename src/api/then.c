@@ -347,7 +347,7 @@ int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, 
     dp__call_begin(&call, dp__call_map_range, dp__call_map_item, 1, (const void *)(uintptr_t)f);
     memset(&call.as.map, 0, sizeof call.as.map);
     call.as.map.f = f;
-    call.pack = dp__pack_map;
+    call.cargo = &dp__cargo_map;
     int code = f ? check(&future, 1, &pool, result, result_size) : DP_EINVAL;
     if (code == 0)
         code = dp__call_options(&call, options);
@@ -356,6 +356,9 @@ int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, 
     call.as.map.in = future->result;
     call.as.map.arg_bytes = future->result ? future->result_size : 0;
     call.as.map.result_bytes = result_size;
+    code = dp__remote_check(&call, pool->engine, pool->state);
+    if (code)
+        return code;
     dp_future *made = NULL;
     code = make(pool, &call, options, &future, 1, result ? 0 : result_size, &made);
     if (code)
@@ -392,6 +395,15 @@ static void pack_gather(const dp__call *call, dp__parcel *parcel, dp__call *sent
                                            has_run ? DP__PARCEL_OUT : 0);
 }
 
+static void gather_functions(dp__call *call, size_t begin, size_t end, dp__visit visit,
+                             void *context)
+{
+    (void)begin, (void)end;
+    visit(&call->as.gather.f, context);
+}
+
+static const dp__cargo cargo_gather = {pack_gather, gather_functions, NULL};
+
 int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_starmap_fn f,
                        void *result, size_t result_size, const dp_options *options,
                        dp_future **next)
@@ -407,7 +419,11 @@ int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_st
         code = dp__call_options(&call, options);
     if (code)
         return code;
-    call.pack = f ? pack_gather : NULL;
+    call.cargo = f ? &cargo_gather : NULL;
+    call.as.gather.f = f;
+    code = dp__remote_check(&call, pool->engine, pool->state);
+    if (code)
+        return code;
     size_t inputs = f ? aligned(n * sizeof(void *)) : 0;
     dp_future *made = NULL;
     code = make(pool, &call, options, futures, n, inputs + (result ? 0 : result_size), &made);
@@ -416,7 +432,6 @@ int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_st
     const void **in = (const void **)(void *)extra_of(made);
     for (size_t i = 0; f && i < n; i++)
         in[i] = futures[i]->result;
-    made->call.as.gather.f = f;
     made->call.as.gather.out_size = result_size;
     made->call.as.gather.in = in;
     made->call.as.gather.out = result_at(made, result, inputs, result_size);

@@ -132,7 +132,7 @@ static int make_tiles(dp__call *call, dp__tiles *tiles, void *context, const dp_
     }
     uintptr_t f = tiles->f2 ? (uintptr_t)tiles->f2 : (uintptr_t)tiles->f3;
     dp__call_begin(call, dp__call_tiles_range, NULL, n, dp__verb_key(f, cells_in_tile));
-    call->pack = dp__pack_tiles;
+    call->cargo = &dp__cargo_tiles;
     call->is_once = 1;
     call->as.tiles = tiles;
     int code = dp__call_options(call, options);

@@ -38,7 +38,7 @@ static int refuse_care(dp__call *call, const dp_options *options)
 int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
     dp__care care;
-    int code = dp__remote_check(call, pool->engine);
+    int code = dp__remote_check(call, pool->engine, pool->state);
     if (code)
         return dp__verb_refuse(options, code);
     dp__call_clear_status(call);
@@ -105,7 +105,7 @@ static int make_map(dp__call *call, dp_map_fn f, const void *in, size_t in_size,
         return DP_EINVAL;
     if (overflows(n, in_size) || (out && overflows(n, out_size)))
         return DP_EOVERFLOW;
-    call->pack = dp__pack_map;
+    call->cargo = &dp__cargo_map;
     call->as.map.f = f;
     call->as.map.in = in;
     call->as.map.in_size = in_size;
@@ -152,7 +152,7 @@ static int make_starmap(dp__call *call, dp_starmap_fn f, const dp_column *column
         if (overflows(n, columns[c].stride))
             return DP_EOVERFLOW;
     }
-    call->pack = dp__pack_starmap;
+    call->cargo = &dp__cargo_starmap;
     call->as.starmap.f = f;
     call->as.starmap.columns = columns;
     call->as.starmap.ncolumns = ncolumns;
@@ -258,7 +258,7 @@ static int make_for(dp__call *call, dp_for_fn f, void *context, size_t first, si
     if (!f)
         return DP_EINVAL;
     call->first = first;
-    call->pack = dp__pack_loop;
+    call->cargo = &dp__cargo_loop;
     call->is_once = 1; /* It may write anywhere. */
     call->as.loop = f;
     int code = dp__call_options(call, options);
@@ -296,7 +296,7 @@ static int make_reduce(dp__call *call, const dp_pool *pool, dp__fold *fold, void
         return DP_EINVAL;
     if (fold->size > SIZE_MAX / (4 * DP_MAX_WORKERS))
         return DP_EOVERFLOW;
-    call->pack = dp__pack_fold;
+    call->cargo = &dp__cargo_fold;
     call->as.fold = fold;
     call->first = fold->begin;
     /* A process that dies takes what it has folded with it, so each block has its own there. */

@@ -21,4 +21,16 @@
 #    define DP__CHECK(condition, text) ((void)0)
 #endif
 
+/* Whether ThreadSanitizer watches, which knows less of processes and addresses than there is. */
+#if defined(__SANITIZE_THREAD__)
+#    define DP__TSAN 1
+#elif defined(__has_feature)
+#    if __has_feature(thread_sanitizer)
+#        define DP__TSAN 1
+#    endif
+#endif
+#ifndef DP__TSAN
+#    define DP__TSAN 0
+#endif
+
 #endif

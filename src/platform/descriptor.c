@@ -35,6 +35,18 @@ int dp__fd_beyond_standard(int fd)
     return moved;
 }
 
+void dp__fd_close(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Also in a child that has not got an image of its own yet. */
+__attribute__((no_sanitize("address", "thread"))) void dp__fd_pass_on(int fd, int is_passed_on)
+{
+    fcntl(fd, F_SETFD, is_passed_on ? 0 : FD_CLOEXEC);
+}
+
 static void close_range_of(unsigned first, unsigned last)
 {
     if (first > last || syscall(SYS_close_range, first, last, 0) == 0)

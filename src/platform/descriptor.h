@@ -18,6 +18,12 @@ int dp__fd_is_readable(int fd, int milliseconds);
    and its children open again; -1 as it is. */
 int dp__fd_beyond_standard(int fd);
 
+/* Closes it, unless it is -1. */
+void dp__fd_close(int fd);
+
+/* Whether a process that this one becomes by exec() has it too. */
+void dp__fd_pass_on(int fd, int is_passed_on);
+
 /* Closes all descriptors from `first` on but these, which it puts in order. Only in a child. */
 void dp__fd_close_all_but(int first, int *keep, int count);
 

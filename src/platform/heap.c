@@ -10,6 +10,7 @@
 #include <sys/sysinfo.h>
 
 #include "check.h"
+#include "descriptor.h"
 #include "dp/error.h"
 #include "heap_layout.h"
 #include "message.h"
@@ -33,6 +34,11 @@ static struct {
 dp__heap *dp__heap_here(void)
 {
     return dp__load_acquire(&here.heap);
+}
+
+void dp__heap_begin_with(dp__heap *heap)
+{
+    dp__store_release(&here.heap, heap);
 }
 
 /* ---- Making it ---- */
@@ -105,13 +111,17 @@ static void lay_out(dp__heap *heap, size_t size, uint64_t memory)
 }
 
 /* Protected until it is there, or mlockall(MCL_FUTURE) would bring all of it into memory. */
-static void *map_shared(size_t size)
+static void *map_shared(size_t size, int *file)
 {
-    void *map = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *map = dp__heap_map_file(size, file);
+    if (!map)
+        map = mmap(NULL, size, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return NULL;
     if (mprotect(map, size, PROT_READ | PROT_WRITE) != 0) {
         munmap(map, size);
+        dp__fd_close(*file);
+        *file = -1;
         return NULL;
     }
     madvise(map, size, MADV_DONTDUMP); /* Who writes a core would read all of it. */
@@ -122,10 +132,15 @@ static dp__heap *make(size_t allowed)
 {
     uint64_t memory = memory_of_machine();
     dp__heap *heap = NULL;
+    int file = -1;
     for (size_t size = wanted_size(memory, allowed); !heap && size >= LEAST; size /= 4) {
-        heap = map_shared(size);
+        heap = map_shared(size, &file);
         if (heap)
             lay_out(heap, size, memory);
+    }
+    if (heap) {
+        heap->file = file;
+        heap->file_number = dp__heap_file_number(file);
     }
     return heap;
 }
@@ -138,9 +153,10 @@ int dp__heap_open(void)
     int error = errno, is_odd;
     dp__heap *made = make(allowed_size(&is_odd));
     /* Of several threads one is first. Strong: nobody else may have made one. */
-    if (made && !dp__cas_strong_acq_rel(&here.heap, &none, made))
+    if (made && !dp__cas_strong_acq_rel(&here.heap, &none, made)) {
+        dp__fd_close(made->file);
         munmap(made, made->end * DP__UNIT);
-    else if (made && is_odd)
+    } else if (made && is_odd)
         dp__message(1, "DP_SHARED_MEMORY is ignored: not a number of MiB from 1 on");
     errno = error;
     return made || dp__heap_here() ? 0 : DP_ENOMEM;

@@ -17,6 +17,25 @@ enum { DP__HEAP_MAX_OWNER = 1024 };
 /* Makes the heap unless there is one. 0 or DP_ENOMEM. Any thread; a load when it is there. */
 int dp__heap_open(void);
 
+/* ---- For processes that are begun anew: heap_file.c ---- */
+
+/* The heap, unless it is there already, is to be one that they can map. */
+void dp__heap_want_file(void);
+
+/* Where the heap is, to map it there; `file` is -1 if it cannot be, or somebody has closed it. */
+typedef struct dp__heap_site {
+    int file;
+    void *address;
+    size_t size;
+} dp__heap_site;
+dp__heap_site dp__heap_find(void);
+
+/* Maps the heap of another process where it is there, for this one, which has none. 0, or -1 with
+   errno, EEXIST if something else is there. */
+int dp__heap_join(const dp__heap_site *site);
+
+/* ---- Blocks ---- */
+
 /* A block, aligned to 64 bytes if size >= 64 and else to 16; NULL if there is no memory, or no
    heap. The first form leaves in it what was there before. Any thread of any process. */
 void *dp__heap_alloc(size_t size);

@@ -91,6 +91,8 @@ typedef struct dp__heap {
     uint32_t largest;    /* Units of the largest block that is worth a try. */
     uint32_t gives_back; /* Whether the system takes memory back and zeroes it. */
     dp__map *maps;       /* One for each unit. */
+    int32_t file;        /* The descriptor of what is mapped here, or -1; and what it leads to. */
+    uint64_t file_number;
     alignas(DP__LINE) _Atomic(uint32_t) high;          /* No unit from here on was ever used. */
     _Atomic(uint32_t) lowest;                          /* A hint: where to look for one unit. */
     _Atomic(uint32_t) run;                             /* A hint: where to look for several. */
@@ -108,8 +110,17 @@ static inline char *dp__unit_memory(dp__heap *heap, uint32_t unit)
 /* ---- Between the files ---- */
 
 /* heap.c */
-dp__heap *dp__heap_here(void);     /* NULL before there is one. */
+dp__heap *dp__heap_here(void); /* NULL before there is one. */
+void dp__heap_begin_with(dp__heap *heap);
 void dp__heap_note(uint32_t unit); /* This process has allocated in the unit as an owner. */
+
+/* heap_file.c */
+
+/* A mapping like that of the heap, of a file in memory whose descriptor becomes *file; NULL if that
+   is not wanted, or refused. */
+void *dp__heap_map_file(size_t size, int *file);
+/* What tells the file behind a descriptor from others; 0 if there is none. */
+uint64_t dp__heap_file_number(int file);
 
 /* heap_units.c: units, and blocks of whole units. */
 

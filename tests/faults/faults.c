@@ -153,6 +153,9 @@ static uint64_t seed(void)
 
 int main(int argc, char **argv)
 {
+    /* The scenarios call it for themselves, as others have a heap without it. */
+    if (getenv("DP_ZYGOTE"))
+        dp_process_main(argc, argv);
     static const scenario *const groups[] = {
         pool_scenarios,  verb_scenarios,    future_scenarios,       task_scenarios,
         other_scenarios, process_scenarios, interprocess_scenarios, journal_scenarios};

@@ -167,6 +167,78 @@ static void begin_and_end_processes(void)
     dp_shared_free(h);
 }
 
+/* What begins anew lacks memory, or a process, where another one would lack something else. */
+static int succeeded_anew(int code)
+{
+    if (code == DP_EPROCESS || code == DP_EINIT || code == DP_ENOMEM) {
+        CHECK(lacks_there() || fault_refused(FAULT_fstat));
+        return 0;
+    }
+    /* A heap that cannot be a file. */
+    if (code == DP_ENOTSUP && fault_refused(FAULT_fstat))
+        return 0;
+    return succeeded_there(code);
+}
+
+static void say_first(void)
+{
+    static char program[] = "faults", *arguments[] = {program, NULL};
+    dp_process_main(1, arguments);
+}
+
+static void create_anew(void)
+{
+    dp_pool_options options = options_of_bounded;
+    dp_pool *pool = (dp_pool *)(uintptr_t)64;
+    dp_registered entry = {.name = "twice", .function = (void (*)(void))twice};
+    say_first();
+    options.process.start = DP_START_EXEC;
+    options.process.map_limit = options.process.memory_limit = options.process.recycle_memory = 0;
+    dp_shared_free(dp_shared_alloc(1));
+    dp_register(&entry);
+    fault_holdings before = fault_held();
+    int descriptors = stress_descriptors();
+    begin();
+    int code = dp_pool_create(&pool, &options);
+    fault_end();
+    if (succeeded_anew(code)) {
+        use_processes(pool);
+        CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    } else {
+        CHECK(!pool);
+        same_holdings(&before);
+    }
+    expect_no_processes();
+    CHECK_EQUAL(stress_descriptors(), descriptors);
+    CHECK_EQUAL(dp_pool_create(&pool, &options), 0);
+    use_processes(pool);
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    expect_no_processes();
+    dp_unregister(&entry);
+}
+
+/* With the heap, which can be a mapping without a file if the system wants no file; and without
+   memory for the modules of a call. */
+static void map_anew(void)
+{
+    dp_pool *pool = NULL;
+    dp_pool_options options = options_of_pool;
+    int in = 4, out = 0;
+    say_first();
+    options.process.start = DP_START_EXEC;
+    begin();
+    int code = dp_pool_create(&pool, &options);
+    if (code == 0)
+        code = dp_pool_apply(pool, twice, &in, sizeof in, &out, sizeof out, NULL);
+    fault_end();
+    if (code == 0)
+        CHECK_EQUAL(out, 8);
+    else
+        CHECK(lacks_there() || fault_refused(FAULT_fstat));
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    expect_no_processes();
+}
+
 static int print_and_double(void *out, const void *in, void *context)
 {
     printf("item %d\n", *(const int *)in);
@@ -446,6 +518,8 @@ const scenario process_scenarios[] = {
     {"create_bounded_processes", create_bounded_processes, NULL},
     {"create_bound_processes", create_bound_processes, NULL},
     {"begin_and_end_processes", begin_and_end_processes, NULL},
+    {"create_anew", create_anew, NULL},
+    {"map_anew", map_anew, NULL},
     {"print_in_processes", print_in_processes, NULL},
     {"lose_a_worker", lose_a_worker, NULL},
     {"lose_all_workers", lose_all_workers, NULL},

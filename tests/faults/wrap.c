@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -39,22 +40,57 @@ static atomic_int *most_calls;
 
 void *__real_mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset);
 
-static void *map_shared(size_t size)
+static void *map_file(size_t size, int fd)
 {
-    void *map = __real_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *map = __real_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         abort();
     return map;
 }
 
+long __real_syscall(long number, ...);
+int __real_ftruncate(int fd, off_t size);
+int __real_setenv(const char *name, const char *value, int overwrite);
+
+/* Shared also with what this process becomes by exec(), which is told of it under this name. */
+static void *map_shared(size_t size, const char *name)
+{
+    char number[16];
+    int fd = (int)__real_syscall(SYS_memfd_create, "faults", 0u);
+    if (fd < 0 || __real_ftruncate(fd, (off_t)size) != 0)
+        abort();
+    snprintf(number, sizeof number, "%d", fd);
+    __real_setenv(name, number, 1);
+    return map_file(size, fd);
+}
+
+static void join(void **map, size_t size, const char *name)
+{
+    const char *number = getenv(name);
+    if (number)
+        *map = map_file(size, atoi(number));
+}
+
+/* A zygote that is begun anew has the same faults. */
+__attribute__((constructor)) static void join_others(void)
+{
+    void *maps[2] = {NULL, NULL};
+    if (!getenv("DP_ZYGOTE"))
+        return;
+    join(&maps[0], FAULTS * sizeof *most_calls, "DP_TEST_CALLS");
+    join(&maps[1], sizeof *common, "DP_TEST_FAULTS");
+    most_calls = maps[0];
+    common = maps[1] ? maps[1] : common;
+}
+
 void fault_prepare(void)
 {
-    most_calls = map_shared(FAULTS * sizeof *most_calls);
+    most_calls = map_shared(FAULTS * sizeof *most_calls, "DP_TEST_CALLS");
 }
 
 void fault_share(void)
 {
-    common = map_shared(sizeof *common);
+    common = map_shared(sizeof *common, "DP_TEST_FAULTS");
 }
 
 int fault_most_calls(fault which)
@@ -293,6 +329,21 @@ __attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...)
 typedef void (*exit_handler)(int status, void *argument);
 
 REFUSED(pid_t, fork, (void), (), -1, EAGAIN)
+REFUSED(int, execve, (const char *path, char *const *arguments, char *const *environment),
+        (path, arguments, environment), -1, EACCES)
+
+typedef int (*child_main)(void *argument);
+int __real_clone(child_main f, void *stack, int flags, void *argument, ...);
+int __wrap_clone(child_main f, void *stack, int flags, void *argument, ...);
+
+int __wrap_clone(child_main f, void *stack, int flags, void *argument, ...)
+{
+    if (!fails(FAULT_clone))
+        return __real_clone(f, stack, flags, argument);
+    errno = EAGAIN;
+    return -1;
+}
+
 REFUSED(int, eventfd, (unsigned count, int flags), (count, flags), -1, EMFILE)
 REFUSED(int, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags), -1, EMFILE)
 REFUSED(int, setenv, (const char *name, const char *value, int overwrite), (name, value, overwrite),
@@ -309,6 +360,9 @@ REFUSED(ssize_t, pwrite, (int fd, const void *buffer, size_t size, off_t at),
         (fd, buffer, size, at), -1, ENOSPC)
 REFUSED(int, fstat, (int fd, struct stat *status), (fd, status), -1, EIO)
 REFUSED(int, ftruncate, (int fd, off_t size), (fd, size), -1, EIO)
+REFUSED(int, stat, (const char *path, struct stat *status), (path, status), -1, EIO)
+REFUSED(char *, realpath, (const char *path, char *out), (path, out), NULL, EIO)
+REFUSED(void *, dlopen, (const char *path, int mode), (path, mode), NULL, ENOMEM)
 REFUSED(int, fdatasync, (int fd), (fd), -1, EIO)
 REFUSED(int, fsync, (int fd), (fd), -1, EIO)
 REFUSED(int, flock, (int fd, int operation), (fd, operation), -1, ENOLCK)

@@ -38,6 +38,11 @@
     X(isatty, 0)                              \
     X(dlsym, 0)                               \
     X(fork, DP_EPROCESS)                      \
+    X(clone, DP_EPROCESS)                     \
+    X(execve, DP_EPROCESS)                    \
+    X(dlopen, 0)                              \
+    X(stat, 0)                                \
+    X(realpath, 0)                            \
     X(eventfd, DP_EPROCESS)                   \
     X(signalfd, DP_EPROCESS)                  \
     X(pidfd_open, DP_EPROCESS)                \

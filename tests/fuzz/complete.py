@@ -17,6 +17,7 @@ ELSEWHERE = {
     "dp_task_join": "DP_JOIN()", "dp_task_join_slow": "DP_JOIN()",
     "dp_task_poll": "DP_POLL()", "dp_task_poll_slow": "DP_POLL()",
     "dp_task_run": "DP_RUN_INTO()", "dp_task_must_run": "DP_RUN()",
+    "dp_register": "exec.module", "dp_unregister": "exec.module",
     "dp_engine_register": "support/custom.c, whose engine pools may have",
 }
 # What belongs to processes, which a program of the fuzzer has none of.

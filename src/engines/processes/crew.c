@@ -7,6 +7,7 @@
 
 #include "dp/cpu.h"
 #include "dp/error.h"
+#include "exec.h"
 #include "limits.h"
 #include "output.h"
 #include "platform/clock.h"
@@ -21,8 +22,9 @@ enum { DESKS = 4096 };
 
 /* ---- Beginning and end ---- */
 
-static void free_memory(dp__crew *crew)
+static void free_memory(dp__crew *crew, int is_ours)
 {
+    dp__modules_take_back(crew->modules, is_ours);
     free(crew->place);
     free(crew->free);
     free(crew->desk);
@@ -41,7 +43,7 @@ static dp__crew *allocate(unsigned workers, unsigned desks)
     crew->zygote = (dp__zygote){-1, -1};
     crew->last = &crew->first;
     if (!crew->place || !crew->free || !crew->desk) {
-        free_memory(crew);
+        free_memory(crew, 1);
         return NULL;
     }
     while (crew->desk_count < desks) {
@@ -121,7 +123,7 @@ int dp__crew_make(dp__crew **out, const dp_pool_options *options, unsigned worke
     int code = crew->head ? plan(crew->head, options->pin) : DP_ENOMEM;
     if (code) {
         free_shared(crew);
-        free_memory(crew);
+        free_memory(crew, 1);
         return code;
     }
     crew->head->pool = pool;
@@ -161,18 +163,23 @@ void dp__crew_want(dp__crew *crew, uint32_t workers)
 }
 
 int dp__crew_create(dp__crew **out, const dp_pool_options *options, unsigned workers, unsigned cpus,
-                    const void *pool)
+                    const void *pool, const void *home)
 {
     dp__crew *crew;
     int code = dp__limits_check(&options->process);
     if (code == 0)
         code = dp__heap_open();
+    if (code == 0 && options->process.start == DP_START_EXEC)
+        code = dp__exec_check(options);
     if (code == 0)
         code = dp__crew_make(&crew, options, workers, cpus, DESKS, pool);
     if (code)
         return code;
+    crew->head->home = home;
     dp__crew_want(crew, workers);
     code = dp__crew_open_output(crew);
+    if (code == 0 && options->process.start == DP_START_EXEC)
+        code = dp__exec_describe(crew->head, &crew->modules);
     if (code == 0)
         code = dp__zygote_start(&crew->zygote, crew->head);
     if (code)
@@ -223,7 +230,7 @@ void dp__crew_destroy(dp__crew *crew, int is_ours)
         /* The shared memory is the parent's, which may have freed it. */
         dp__output_forget(crew->captures, crew->seats, has_files);
     }
-    free_memory(crew);
+    free_memory(crew, is_ours);
 }
 
 int dp__crew_is_broken(const dp__crew *crew)

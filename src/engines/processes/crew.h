@@ -50,6 +50,7 @@ typedef struct dp__crew {
     struct dp__capture *captures; /* Of the head, */
     uint32_t seats;               /* and how many. */
     uint32_t fd_epoch;            /* When its descriptors were opened: dp__fd_epoch(). */
+    dp__module_book *modules;     /* Of a pool that is begun anew, else NULL. */
     dp__place *place;
     /* Under the lock: */
     dp__lock lock;
@@ -62,9 +63,10 @@ typedef struct dp__crew {
     _Atomic(uint64_t) items, deaths;
 } dp__crew;
 
-/* Makes the crew of a pool, whose address this is, and its processes. 0 or a code. */
+/* Makes the crew of a pool, whose address this is, and its processes. `home`: where the front keeps
+   the state of the pool. 0 or a code. */
 int dp__crew_create(dp__crew **crew, const dp_pool_options *options, unsigned workers,
-                    unsigned cpus, const void *pool);
+                    unsigned cpus, const void *pool, const void *home);
 
 /* Makes only the crew, with so many desks; nothing is open and nobody is wanted. 0 or a code. */
 int dp__crew_make(dp__crew **crew, const dp_pool_options *options, unsigned workers, unsigned cpus,

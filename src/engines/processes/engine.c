@@ -33,6 +33,17 @@ static void carry(dp__carrier *carrier, dp__batch *batch, const dp__wire *wire, 
     dp__crew_carry(((annex *)carrier)->crew, batch, wire, chunk, begin, end);
 }
 
+static int is_foreign(void *state)
+{
+    const dp__crew *crew = annex_of(state)->crew;
+    return crew && crew->modules;
+}
+
+static int knows(void *state, const void *function)
+{
+    return dp__modules_know(annex_of(state)->crew->modules, function);
+}
+
 /* What the threads in the application are told of the options. The rest is for the workers. */
 static dp_pool_options options_of_team(const dp_pool_options *options)
 {
@@ -43,16 +54,12 @@ static dp_pool_options options_of_team(const dp_pool_options *options)
 }
 
 /* The processes, or what there is before any. 0 or a code. */
-static int begin(annex *own, const dp_pool_options *options, unsigned workers, unsigned cpus)
+static int begin(annex *own, const dp_pool_options *options, unsigned workers, unsigned cpus,
+                 const void *home)
 {
-    switch (options->process.start) {
-    case DP_START_ZYGOTE:
-        return dp__crew_create(&own->crew, options, workers, cpus, own);
-    case DP_START_SNAPSHOT:
+    if (options->process.start == DP_START_SNAPSHOT)
         return dp__snapshots_create(&own->snapshots, options, workers, cpus, own);
-    default:
-        return DP_ENOTSUP;
-    }
+    return dp__crew_create(&own->crew, options, workers, cpus, own, home);
 }
 
 static void free_annex(annex *own, int is_ours)
@@ -73,7 +80,7 @@ static int start(void **state, const dp_pool_options *options, unsigned workers,
         return DP_ENOMEM;
     made->carrier.carry = carry;
     /* First: a process that has only one thread has most to pass on. */
-    int code = begin(made, options, workers, cpus);
+    int code = begin(made, options, workers, cpus, state);
     if (code) {
         free(made);
         return code;
@@ -189,6 +196,8 @@ const dp__engine dp__engine_processes = {
     .unreserve = dp__threads_unreserve,
     .release = dp__threads_release,
     .is_worker = is_worker,
+    .is_foreign = is_foreign,
+    .knows = knows,
     .carrier = carrier,
     .workers = dp__threads_workers,
     .lanes = lanes,

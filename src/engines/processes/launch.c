@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "dp/error.h"
+#include "exec.h"
 #include "fresh.h"
 #include "platform/clock.h"
 #include "platform/descriptor.h"
@@ -42,15 +43,21 @@ static int fork_twice(dp__head *head, int call, int application)
 {
     launch l = {head, call, application, -1};
     sigset_t all, before;
-    int status, code = 0;
+    int status, code = 0, is_anew = head->options.process.start == DP_START_EXEC;
+    dp__image *image = is_anew ? dp__image_create(head, call, application) : NULL;
+    if (is_anew && !image)
+        return DP_ENOMEM;
     sigfillset(&all);
     /* No handler of the application should run in the children. */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (dp__fresh_is_needed())
+    if (image)
+        l.between = dp__image_begin(image);
+    else if (dp__fresh_is_needed())
         code = dp__fresh_run(fork_both, &l);
     else
         fork_both(&l);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    dp__image_free(image);
     const pid_t between = l.between;
     if (code)
         return code;
@@ -146,7 +153,9 @@ int dp__zygote_await(dp__zygote *zygote, dp__head *head)
 int dp__zygote_start(dp__zygote *zygote, dp__head *head)
 {
     int code = dp__zygote_fork(zygote, head);
-    return code ? code : dp__zygote_await(zygote, head);
+    if (code == 0)
+        code = dp__zygote_await(zygote, head);
+    return code ? dp__exec_explain(head, code) : 0;
 }
 
 void dp__zygote_call(const dp__zygote *zygote)

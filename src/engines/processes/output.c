@@ -45,6 +45,17 @@ static int open_file(void)
     return fd;
 }
 
+/* Of a pool that has the application's somewhere else. */
+static struct {
+    const dp__head *head;
+    dp__capture *captures;
+} joined;
+
+static dp__capture *captures_of(const dp__head *head)
+{
+    return joined.captures && head == joined.head ? joined.captures : head->captures;
+}
+
 static size_t limit_of(const dp__head *head)
 {
     size_t limit = head->options.process.output_limit;
@@ -93,12 +104,12 @@ static struct {
 void dp__output_attach(const dp__head *head, uint32_t seat)
 {
     /* In a pool that a task has made there is what the worker outside has had. */
-    own.capture = head->captures ? &head->captures[seat] : NULL;
+    own.capture = head->captures ? &captures_of(head)[seat] : NULL;
     if (!own.capture)
         return;
     for (uint32_t i = 0; i < head->seats; i++)
         for (int s = 0; s < DP__STREAMS && i != seat; s++)
-            close(head->captures[i].fd[s]);
+            close(captures_of(head)[i].fd[s]);
     dup2(own.capture->fd[0], STDOUT_FILENO);
     dup2(own.capture->fd[1], STDERR_FILENO);
     /* A process that crashes does not write what is in its buffers. */
@@ -152,8 +163,24 @@ int dp__output_descriptors(const dp__head *head, int *fds)
     int count = 0;
     for (uint32_t i = 0; head->captures && i < head->seats; i++)
         for (int s = 0; s < DP__STREAMS; s++)
-            fds[count++] = head->captures[i].fd[s];
+            fds[count++] = captures_of(head)[i].fd[s];
     return count;
+}
+
+int dp__output_join(const dp__head *head)
+{
+    if (!head->captures)
+        return 0;
+    joined.head = head;
+    joined.captures = calloc(head->seats, sizeof *joined.captures);
+    for (uint32_t i = 0; joined.captures && i < head->seats; i++) {
+        joined.captures[i].log = &head->logs[i];
+        for (int s = 0; s < DP__STREAMS; s++) {
+            joined.captures[i].fd[s] = head->logs[i].fd[s];
+            dp__fd_pass_on(head->logs[i].fd[s], 0);
+        }
+    }
+    return joined.captures ? 0 : DP_ENOMEM;
 }
 
 void dp__output_note_death(const dp__head *head, uint32_t number)
@@ -161,7 +188,7 @@ void dp__output_note_death(const dp__head *head, uint32_t number)
     const dp__seat *seat = &head->seat[number];
     uint64_t at = dp__load_acquire(&seat->at);
     if (head->captures)
-        note(&head->captures[number], at & 1 ? seat->base + (size_t)(at >> 1) : DP_NO_ITEM);
+        note(&captures_of(head)[number], at & 1 ? seat->base + (size_t)(at >> 1) : DP_NO_ITEM);
 }
 
 /* ---- In the application ---- */
@@ -186,11 +213,13 @@ int dp__output_create(dp__head *head)
         dp__heap_free(logs);
         return DP_ENOMEM;
     }
+    head->logs = logs;
     for (uint32_t i = 0; i < head->seats; i++) {
         head->captures[i].log = &logs[i];
         for (int s = 0; s < DP__STREAMS; s++) {
             head->captures[i].fd[s] = is_open ? open_file() : -1;
             is_open = head->captures[i].fd[s] >= 0;
+            logs[i].fd[s] = head->captures[i].fd[s];
         }
     }
     return is_open ? 0 : DP_EPROCESS;

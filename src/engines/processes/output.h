@@ -26,6 +26,7 @@ typedef struct dp__output_log {
     _Alignas(DP__LINE) _Atomic(uint32_t) written; /* Release: the note. */
     _Atomic(uint32_t) read;                       /* Release: the note may be overwritten. */
     dp__output_note note[DP__OUTPUT_NOTES];
+    int fd[DP__STREAMS]; /* For a zygote that has nothing of the application's. */
 } dp__output_log;
 
 /* Of each seat. It is memory of the application, of which the others have a copy. */
@@ -64,6 +65,9 @@ void dp__output_trim(const dp__head *head, uint32_t seat);
 
 /* The descriptors that are to stay open: how many. */
 int dp__output_descriptors(const dp__head *head, int *fds);
+
+/* In one that was begun anew, first. 0 or DP_ENOMEM. */
+int dp__output_join(const dp__head *head);
 
 /* The process of the seat has died. */
 void dp__output_note_death(const dp__head *head, uint32_t seat);

@@ -13,6 +13,7 @@
 #include "dp/pool.h"
 #include "platform/atomic.h"
 #include "platform/inner_threads.h"
+#include "platform/module.h"
 
 /* Where a worker is: dp__seat::at and dp__seat::began. No two attempts at an item have both in
    common. */
@@ -154,20 +155,25 @@ typedef struct dp__head {
     dp__desk *desk;
     dp__seat *seat;
     struct dp__capture *captures; /* See output.h; NULL: what tasks print goes where it likes. */
+    struct dp__output_log *logs;  /* The same. */
+    const void *home;             /* Where the application keeps the state of the pool. */
+    const void *landmark;         /* Something of the library's, where the application has it. */
 
     /* By the zygote and the workers while the pool begins; the application sleeps on it. */
     _Alignas(DP__PAGE) _Atomic(uint32_t) ready; /* Workers that have begun, or have failed to. */
     _Atomic(uint32_t) refused;                  /* Those whose worker_init failed. */
-    _Atomic(uint32_t) missing; /* Those that could not be forked, before there was a pool; also
-                                  counted as ready. */
-    _Atomic(uint32_t) broken;  /* It has given up: workers die and die. */
-    int32_t zygote;            /* Its pid, by the process between. */
-    _Atomic(uint32_t) gone;    /* It does not look here any more. */
+    _Atomic(uint32_t) missing;  /* Those that could not be forked, before there was a pool; also
+                                   counted as ready. */
+    _Atomic(uint32_t) broken;   /* It has given up: workers die and die. */
+    _Atomic(uint32_t) obstacle; /* A dp__obstacle: why it could not begin anew. */
+    int32_t zygote;             /* Its pid, by the process between. */
+    _Atomic(uint32_t) gone;     /* It does not look here any more. */
 
     /* By the application. */
     _Alignas(DP__LINE) _Atomic(uint32_t) wanted; /* Seats that should have a process. */
     _Atomic(uint32_t) ending;                    /* Nobody is replaced any more. */
-    _Atomic(uint32_t) open; /* All have begun, and there is a pool. Release and acquire. */
+    _Atomic(uint32_t) open;  /* All have begun, and there is a pool. Release and acquire. */
+    dp__module_list modules; /* For processes that are begun anew. */
 } dp__head;
 
 /* Where somebody is or was, as a hint of whether it is worth to spin for him. Relaxed. */

@@ -83,7 +83,8 @@ static void run_errand(dp__seat *seat)
                          .few = (uint64_t)(FEW_NS * per_ns),
                          .many = (uint64_t)(MANY_NS * per_ns)};
     dp__output_begin_order();
-    seat->wire->run(seat->letter, &errand);
+    const dp__wire *wire = dp__module_here(seat->wire);
+    wire->run(seat->letter, &errand);
 }
 
 static _Noreturn void end(const dp_pool_options *options)
@@ -166,6 +167,7 @@ _Noreturn void dp__worker_main(dp__head *head, uint32_t number, uint32_t incarna
     dp__heap_set_owner(seat->owner);
     dp__pin_thread(seat->bound); /* Or not, if the system refuses. */
     own_seat = number;
+    dp__home = dp__modules_are_foreign() ? head->home : NULL;
     begin(&head->options);
     dp__store_relaxed(&seat->since, dp__now_ns());
     dp__store_release(&seat->alive, incarnation | DP__ALIVE_BEGUN);

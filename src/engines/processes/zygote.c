@@ -388,6 +388,7 @@ static void begin(keeper *z, int *keep)
     keep[count++] = z->call;
     keep[count++] = z->application;
     keep[count++] = z->children;
+    keep[count++] = dp__heap_find().file; /* For pools of the workers; or -1. */
     count += dp__output_descriptors(z->head, keep + count);
     dp__fd_close_all_but(3, keep, count);
     /* What the application has printed but not yet written is its own. */
@@ -434,8 +435,11 @@ static void watch(keeper *z)
 
 _Noreturn void dp__zygote_main(dp__head *head, int call, int application)
 {
+    /* All is where the application has it, which may itself be a worker that was begun anew. */
+    if (head->options.process.start != DP_START_EXEC)
+        dp__modules_come_from(NULL);
     keeper z = {.head = head, .call = call, .application = application};
-    int *keep = calloc(3 + DP__STREAMS * (size_t)head->seats, sizeof *keep);
+    int *keep = calloc(4 + DP__STREAMS * (size_t)head->seats, sizeof *keep);
     z.pid = calloc(head->seats, sizeof *z.pid);
     z.life = calloc(head->seats, sizeof *z.life);
     z.owner = calloc(head->seats, sizeof *z.owner);

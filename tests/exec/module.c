@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * module FIRST SECOND: functions of libraries that the program loads when the pool is there, in
+ * workers that begin anew. The two are builds of one library, of which one takes the other's place.
+ */
+#include <dlfcn.h>
+
+#include "anew.h"
+
+static int in[N], out[N];
+
+static dp_map_fn function_of(void *library, const char *name)
+{
+    dp_map_fn f;
+    void *address = dlsym(library, name);
+    CHECK(address != NULL);
+    memcpy(&f, &address, sizeof f);
+    return f;
+}
+
+static void expect_shifted(int by)
+{
+    for (int i = 0; i < N; i++)
+        CHECK_EQUAL(out[i], i + by);
+}
+
+static void *load(const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        fprintf(stderr, "%s\n", dlerror());
+    CHECK(library != NULL);
+    return library;
+}
+
+static int map(dp_pool *pool, dp_map_fn f)
+{
+    return dp_pool_map(pool, f, in, sizeof *in, out, sizeof *out, N, NULL);
+}
+
+static void copy(const char *from, const char *to)
+{
+    char command[2000];
+    snprintf(command, sizeof command, "cp '%s' '%s.new' && mv '%s.new' '%s'", from, to, to, to);
+    CHECK_EQUAL(system(command), 0);
+}
+
+int main(int argc, char **argv)
+{
+    dp_process_main(argc, argv);
+    CHECK_EQUAL(argc, 3);
+    char path[1000];
+    count_up(in);
+
+    /* Loaded before the pool, and after. */
+    void *first = load(argv[1]);
+    dp_pool *pool = make_pool((dp_pool_options){0});
+    CHECK_EQUAL(map(pool, function_of(first, "plugin_apply")), 0);
+    expect_shifted(1000);
+    void *second = load(argv[2]);
+    CHECK_EQUAL(map(pool, function_of(second, "plugin_unnamed")), 0);
+    expect_shifted(2000);
+
+    /* What is unloaded is in no module; something else may come to lie there. */
+    dp_map_fn gone = function_of(first, "plugin_unnamed");
+    dlclose(first);
+    CHECK_EQUAL(map(pool, gone), DP_ENOTSUP);
+    first = load(argv[1]);
+    CHECK_EQUAL(map(pool, function_of(first, "plugin_unnamed")), 0);
+    expect_shifted(1000);
+    dlclose(first);
+    dlclose(second);
+    end_pool(pool);
+
+    /* The file is replaced after the program has loaded it: only what has a name is found. */
+    snprintf(path, sizeof path, "%s.%d", argv[1], (int)getpid());
+    copy(argv[1], path);
+    void *replaced = load(path);
+    copy(argv[2], path);
+    pool = make_pool((dp_pool_options){0});
+    dp_error error;
+    CHECK_EQUAL(dp_pool_map(pool, function_of(replaced, "plugin_unnamed"), in, sizeof *in, out,
+                            sizeof *out, N, &(dp_options){.error = &error}),
+                DP_ETASK);
+    CHECK_EQUAL(error.task_code, DP_ENOTSUP);
+    CHECK_EQUAL(map(pool, function_of(replaced, "plugin_apply")), 0);
+    expect_shifted(2000);
+    end_pool(pool);
+    unlink(path);
+    return 0;
+}
