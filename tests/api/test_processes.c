@@ -556,7 +556,7 @@ DP_TEST(processes, scans_are_few_messages)
             cr_assert_eq(out[i], sum);
         }
         EXPECT(0, dp_pool_stats(pool, &stats));
-        cr_assert_leq(stats.items, 10 * WORKERS_OF_SCAN * (deterministic + 1), "%d",
+        cr_assert_leq(stats.items, (uint64_t)(10 * WORKERS_OF_SCAN * (deterministic + 1)), "%d",
                       (int)stats.items);
     }
     end_pool(pool);

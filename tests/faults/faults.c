@@ -13,14 +13,15 @@
  *     faults [SCENARIO...]   these only, or all
  *
  * DP_TEST_LONG=1 refuses every single call, and more pairs, by another seed each time;
- * DP_TEST_SEED=N repeats one.
+ * DP_TEST_SEED=N repeats one. DP_TEST_SAMPLE=1 is for what takes long to fork, and for builds
+ * beside one that has refused all: of the calls of processes only some are refused.
  */
 #include "../stress/child.h"
 #include "scenario.h"
 
 enum { NEVER_REACHED = 78, MANY = 4, PAIRS = 5, PAIRS_WHEN_LONG = 400, MAX_FAILURES = 5 };
 
-static int is_long;
+static int is_long, is_sample;
 
 static int child(void *context)
 {
@@ -85,7 +86,7 @@ static int run_with(const scenario *s, tally *t, fault which, int nth, int onwar
    calls only the first are refused one by one, and then some. */
 static void run_fault(const scenario *s, tally *t, fault which, int onwards)
 {
-    int all = is_long || fault_codes[which] != 0;
+    int all = is_long || (fault_codes[which] != 0 && !is_sample);
     for (int nth = 1; nth <= fault_most_calls(which) && t->failures < MAX_FAILURES;
          nth += nth < MANY || all ? 1 : nth / 2)
         if (!run_with(s, t, which, nth, onwards))
@@ -116,6 +117,12 @@ static void run_pairs(const scenario *s, tally *t, uint64_t *random)
         }
         run_once(s, t);
     }
+}
+
+static int is_set(const char *name)
+{
+    const char *value = getenv(name);
+    return value && strcmp(value, "1") == 0;
 }
 
 static int run_scenario(const scenario *s, uint64_t *random)
@@ -159,17 +166,18 @@ int main(int argc, char **argv)
     static const scenario *const groups[] = {
         pool_scenarios,  verb_scenarios,    future_scenarios,       task_scenarios,
         other_scenarios, process_scenarios, interprocess_scenarios, journal_scenarios};
-    const char *text = getenv("DP_TEST_LONG");
-    is_long = text && strcmp(text, "1") == 0;
+    enum { FORKING = 5 }; /* So many do not. */
+    is_long = is_set("DP_TEST_LONG");
     uint64_t random = seed();
     int failures = 0;
     fault_prepare();
-    /* The last three fork, which takes a sanitizer and what perturbs threads so long that it would
-       be half of all that is tested, and neither finds more than the plain build there. */
+    /* What forks takes a sanitizer and what perturbs threads so long that it would be half of all
+       that is tested. These two find no more there than the plain build. */
     size_t count = sizeof groups / sizeof groups[0];
     if (argc < 2 && (STRESS_TSAN || getenv("DP_CHAOS")))
-        count -= 3;
-    for (size_t g = 0; g < count; g++)
+        count = FORKING;
+    for (size_t g = 0; g < count; g++) {
+        is_sample = g >= FORKING && (STRESS_ASAN || is_set("DP_TEST_SAMPLE"));
         for (const scenario *s = groups[g]; s->name; s++) {
             int wanted = argc < 2;
             for (int a = 1; a < argc; a++)
@@ -177,5 +185,6 @@ int main(int argc, char **argv)
             if (wanted)
                 failures += run_scenario(s, &random);
         }
+    }
     return failures > 0;
 }

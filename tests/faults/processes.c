@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 
-enum { WORKERS = 2, FEW = 64 };
+enum { WORKERS = 2, FEW = 16 };
 
 static const dp_pool_options options_of_pool = {
     .engine = DP_ENGINE_PROCESSES, .workers = WORKERS, .local_size = 100};

@@ -6,6 +6,7 @@
 #include "carry.h"
 #include "engines/threads/table.h"
 #include "engines/threads/team_life.h"
+#include "platform/module.h"
 #include "snapshot.h"
 #include "worker.h"
 
@@ -96,10 +97,14 @@ static int start(void **state, const dp_pool_options *options, unsigned workers,
     return 0;
 }
 
+/* In a worker that was begun anew there is nothing of its pool (see dp__home), and where that had
+   something in the application, a pool of the worker's own may have it here. */
 static int is_worker(void *state)
 {
     const dp__head *head = dp__worker_head();
-    return head && (!state || head->pool == annex_of(state));
+    if (!head || !state)
+        return head != NULL;
+    return head->pool == annex_of(state) && !dp__modules_are_foreign();
 }
 
 static int inside(void *state)
