@@ -19,28 +19,6 @@
 #define MOST  ((size_t)1 << 40)
 #define LEAST ((size_t)1 << 26)
 
-/* What a process has of its own. The units in which it has allocated as an owner since it last kept
-   anything stand in `noted`, each at its number modulo the size, where it may drive out another. */
-enum { NOTED = 64 };
-enum { NOTHING, IN_NOTED, ANYWHERE };
-static struct {
-    _Atomic(dp__heap *) heap;
-    _Atomic(uint32_t) owner;
-    _Atomic(uint32_t) unkept; /* Where what is not kept can be: NOTHING and so on. */
-    _Atomic(uint32_t) noted[NOTED];
-} here;
-
-/* Acquire pairs with the swap in dp__heap_open(). */
-dp__heap *dp__heap_here(void)
-{
-    return dp__load_acquire(&here.heap);
-}
-
-void dp__heap_begin_with(dp__heap *heap)
-{
-    dp__store_release(&here.heap, heap);
-}
-
 /* ---- Making it ---- */
 
 /* Bytes of memory and swap; 0 if the system does not tell. */
@@ -153,7 +131,7 @@ int dp__heap_open(void)
     int error = errno, is_odd;
     dp__heap *made = make(allowed_size(&is_odd));
     /* Of several threads one is first. Strong: nobody else may have made one. */
-    if (made && !dp__cas_strong_acq_rel(&here.heap, &none, made)) {
+    if (made && !dp__cas_strong_acq_rel(&dp__heap_own.heap, &none, made)) {
         dp__fd_close(made->file);
         munmap(made, made->end * DP__UNIT);
     } else if (made && is_odd)
@@ -167,7 +145,7 @@ int dp__heap_open(void)
 static void *allocate(size_t size, int zeroed)
 {
     dp__heap *heap = dp__heap_here();
-    uint32_t owner = dp__load_relaxed(&here.owner);
+    uint32_t owner = dp__heap_owner();
     if (!heap)
         return NULL;
     if (size == 0)
@@ -194,7 +172,7 @@ static int free_block(dp__heap *heap, void *memory)
     uint32_t unit = (uint32_t)(offset / DP__UNIT);
     /* Acquire pairs with whoever made the unit what it is; the block that is freed keeps it so. */
     uint64_t word = dp__load_acquire(&heap->units[unit]);
-    uint32_t owner = dp__load_relaxed(&here.owner);
+    uint32_t owner = dp__heap_owner();
     switch (dp__word_kind(word)) {
     case DP__SMALL:
     case DP__CLOSING:
@@ -225,13 +203,6 @@ int dp__heap_holds(const void *memory, size_t size)
 
 /* ---- Owners ---- */
 
-static void forget(void)
-{
-    dp__store_relaxed(&here.unkept, NOTHING);
-    for (int i = 0; i < NOTED; i++)
-        dp__store_relaxed(&here.noted[i], 0);
-}
-
 uint32_t dp__heap_claim_owner(void)
 {
     dp__heap *heap = dp__heap_here();
@@ -255,34 +226,6 @@ void dp__heap_release_owner(uint32_t owner)
                               ~(UINT32_C(1) << (owner - 1) % 32));
 }
 
-void dp__heap_set_owner(uint32_t owner)
-{
-    DP__CHECK(owner <= DP__HEAP_MAX_OWNER, "there are not so many owners");
-    forget();
-    dp__store_relaxed(&here.owner, owner);
-}
-
-void dp__heap_after_fork(void)
-{
-    forget();
-    dp__store_relaxed(&here.owner, 0);
-}
-
-/*
- * After the block is there. Both swap the same entry, so one comes first. If that is this one, then
- * keep() learns of the unit and sees the block. If it is that of keep(), this one sees that nothing
- * is said to be unkept, and says it again.
- */
-void dp__heap_note(uint32_t unit)
-{
-    uint32_t other = dp__exchange_acq_rel(&here.noted[unit % NOTED], unit), nothing = NOTHING;
-    if (other != 0 && other != unit)
-        dp__store_relaxed(&here.unkept, ANYWHERE);
-    else if (dp__load_relaxed(&here.unkept) == NOTHING)
-        /* Strong: a failure means that somebody else has said so. */
-        dp__cas_strong_relaxed(&here.unkept, &nothing, IN_NOTED);
-}
-
 static void keep_unit(dp__heap *heap, uint32_t unit, uint32_t owner)
 {
     uint64_t word = dp__load_acquire(&heap->units[unit]); /* Pairs with its claim. */
@@ -298,18 +241,15 @@ static void keep_unit(dp__heap *heap, uint32_t unit, uint32_t owner)
 
 void dp__heap_keep(void)
 {
-    if (dp__load_relaxed(&here.unkept) == NOTHING)
+    uint32_t noted[DP__NOTED];
+    int is_elsewhere, count = dp__heap_take_noted(noted, &is_elsewhere);
+    if (!count && !is_elsewhere)
         return;
     dp__heap *heap = dp__heap_here();
-    uint32_t owner = dp__load_relaxed(&here.owner);
-    uint32_t where = dp__exchange_acq_rel(&here.unkept, NOTHING);
-    for (int i = 0; i < NOTED; i++) {
-        uint32_t unit = dp__exchange_acq_rel(&here.noted[i], 0);
-        if (unit)
-            keep_unit(heap, unit, owner);
-    }
-    for (uint32_t unit = heap->first; where == ANYWHERE && unit < dp__load_acquire(&heap->high);
-         unit++)
+    uint32_t owner = dp__heap_owner();
+    for (int i = 0; i < count; i++)
+        keep_unit(heap, noted[i], owner);
+    for (uint32_t unit = heap->first; is_elsewhere && unit < dp__load_acquire(&heap->high); unit++)
         keep_unit(heap, unit, owner);
 }
 

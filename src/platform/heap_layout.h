@@ -109,10 +109,32 @@ static inline char *dp__unit_memory(dp__heap *heap, uint32_t unit)
 
 /* ---- Between the files ---- */
 
-/* heap.c */
-dp__heap *dp__heap_here(void); /* NULL before there is one. */
+/* heap_own.c: what a process has of its own. */
+
+extern struct dp__heap_own {
+    _Atomic(dp__heap *) heap; /* NULL before there is one. */
+    _Atomic(uint32_t) owner;
+} dp__heap_own;
+
+/* Acquire pairs with the swap in dp__heap_open(). */
+static inline dp__heap *dp__heap_here(void)
+{
+    return dp__load_acquire(&dp__heap_own.heap);
+}
+
+static inline uint32_t dp__heap_owner(void)
+{
+    return dp__load_relaxed(&dp__heap_own.owner);
+}
+
 void dp__heap_begin_with(dp__heap *heap);
-void dp__heap_note(uint32_t unit); /* This process has allocated in the unit as an owner. */
+
+enum { DP__NOTED = 64 };
+/* This process has allocated in the unit as an owner. */
+void dp__heap_note(uint32_t unit);
+/* How many such units there are since the last call, which it puts into the array; whether there
+   may be others as well. A load when there are none. */
+int dp__heap_take_noted(uint32_t units[DP__NOTED], int *is_elsewhere);
 
 /* heap_file.c */
 
