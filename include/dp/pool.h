@@ -350,15 +350,23 @@ DP_API int dp_pool_terminate(dp_pool *pool);
 DP_API int dp_pool_destroy(dp_pool *pool);
 
 /**
- * Changes how many workers run at once. Threads that are too many finish what they are doing and
- * end soon after; work is neither lost nor interrupted.
+ * Changes how many workers run at once. Threads or processes that are too many finish what they are
+ * doing and end soon after; work is neither lost nor interrupted, and calls that run have the new
+ * ones too. New processes come from where the others do: they are copies of the program of the
+ * moment when the pool was made, or as dp_pool_process_options::start says; a call that has a
+ * snapshot keeps the number that it began with.
+ *
+ * Any thread, also in a callback; for processes one call waits for the other. Cost: that of the
+ * threads or processes that begin, and waiting for those that are in worker_fini if their places
+ * are wanted.
  *
  * @param pool     The pool.
  * @param workers  As dp_pool_options::workers.
- * @return 0; #DP_EINVAL as for dp_pool_create(); #DP_ENOTSUP on the serial engine and for
- * processes that begin with the pool; #DP_ETHREAD, #DP_EINIT or #DP_ENOMEM when growing failed, and
- * the pool keeps its old size; #DP_EDEADLOCK when called from dp_pool_options::worker_fini of the
- * pool; #DP_ECLOSED; #DP_EFORKED.
+ * @return 0; #DP_EINVAL as for dp_pool_create(); #DP_ENOTSUP on the serial engine and on registered
+ *         ones; #DP_ETHREAD, #DP_EPROCESS, #DP_EINIT or #DP_ENOMEM when growing failed, and the
+ *         pool keeps its old size; #DP_EBROKEN when no processes come any more; #DP_EDEADLOCK when
+ *         called from dp_pool_options::worker_fini of the pool; #DP_ECLOSED; #DP_EFORKED, also in a
+ *         worker process.
  */
 DP_API int dp_pool_resize(dp_pool *pool, int workers);
 

@@ -32,9 +32,10 @@
  * mix with that of others, but is handed over item by item, in one piece for each stream; also what
  * programs print that it starts, and what it has printed before it crashed or was killed. (So that
  * nothing stays in a buffer, stdout is not buffered.) An item that is begun again after its process
- * was killed is told of each time. A pool needs two descriptors for each worker then, and an item
- * takes about a microsecond longer. What is printed without end is dropped after some time, but
- * takes memory for up to 10 ms.
+ * was killed is told of each time. A pool needs two descriptors for each worker then, and one; and
+ * an item takes about a microsecond longer. What is printed without end is dropped after some time,
+ * but takes memory for up to 10 ms. What a worker_fini has printed because the pool has become
+ * smaller is told when it grows again, or at its end.
  *
  * **Giving up.** A worker that has died is replaced. One that dies of itself (exit(), abort(), a
  * fault, a signal other than SIGKILL) before it has begun with an item, because of its worker_init,

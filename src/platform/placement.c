@@ -184,6 +184,11 @@ int dp__victim_order(const struct dp__topology *topology, const int *cpu_of_work
 
 int dp__pin_thread(int cpu)
 {
+    return dp__pin_thread_of(0, cpu);
+}
+
+int dp__pin_thread_of(int thread, int cpu)
+{
     if (cpu == -1)
         return 0;
     if (cpu < -1)
@@ -195,7 +200,7 @@ int dp__pin_thread(int cpu)
         return DP_ENOMEM;
     CPU_SET_S((size_t)cpu, size, set);
     int error = 0;
-    if (sched_setaffinity(0, size, set) != 0)
+    if (sched_setaffinity(thread, size, set) != 0)
         error = errno == EINVAL ? DP_EINVAL : DP_ENOTSUP;
     free(set);
     return error;

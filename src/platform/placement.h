@@ -55,4 +55,7 @@ int dp__victim_order(const struct dp__topology *topology, const int *cpu_of_work
  */
 int dp__pin_thread(int cpu);
 
+/* The same for another thread, by its number: for a process, its first thread. */
+int dp__pin_thread_of(int thread, int cpu);
+
 #endif

@@ -113,7 +113,7 @@ DP_TEST(deaths, of_idle_workers_are_bounded)
 static void *die_when_ready(void *context)
 {
     const fate *f = context;
-    const dp__seat *seat = &dp__worker_head()->seat[f->worker];
+    const dp__seat *seat = dp__seat_of(dp__worker_head(), f->worker);
     int was_ready = 0;
     while (!was_ready || !atomic_load(&f->deadly))
         was_ready = (dp__load_relaxed(&seat->alive) & DP__ALIVE_BEGUN) != 0;
@@ -164,7 +164,7 @@ static int tell_and_die_later(void *out, const void *in, void *context)
 {
     (void)out, (void)in;
     __atomic_store_n(&((fate *)context)->pid, getpid(), __ATOMIC_SEQ_CST);
-    return start_thread(die_when_done, &dp__worker_head()->seat[dp_lane()]);
+    return start_thread(die_when_done, dp__seat_of(dp__worker_head(), (uint32_t)dp_lane()));
 }
 
 DP_TEST(deaths, after_an_item_do_not_count)

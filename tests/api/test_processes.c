@@ -790,12 +790,3 @@ DP_TEST(processes, are_not_bound_by_default)
     cr_assert_eq(there.cpus, here.cpus);
     end_pool(pool);
 }
-
-DP_TEST(processes, are_not_resized)
-{
-    dp_pool *pool = new_processes(2);
-    EXPECT(DP_ENOTSUP, dp_pool_resize(pool, 3));
-    EXPECT(DP_EINVAL, dp_pool_resize(pool, DP_MAX_WORKERS + 1));
-    cr_assert_eq(dp_pool_workers(pool), 2);
-    end_pool(pool);
-}

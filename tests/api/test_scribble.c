@@ -26,7 +26,7 @@ typedef struct scribble {
 static void scribble_over(const scribble *s)
 {
     dp_random random = dp_random_at(s->seed, 0);
-    unsigned char *seat = (unsigned char *)&dp__worker_head()->seat[dp_lane()];
+    unsigned char *seat = (unsigned char *)dp__seat_of(dp__worker_head(), (uint32_t)dp_lane());
     for (size_t i = s->begin; i < s->end; i++)
         seat[i] = s->clears ? 0 : (unsigned char)dp_random_u64(&random);
 }
@@ -226,7 +226,7 @@ DP_TEST(scribble, over_the_head)
     for (int round = 0; round < ROUNDS / 6; round++) {
         dp_pool *pool = new_processes(2);
         scribble s = {.seed = dp_random_u64(&random)};
-        s.begin = offsetof(dp__head, ready) + dp_random_below(&random, 2 * DP__LINE);
+        s.begin = offsetof(dp__head, news) + dp_random_below(&random, 2 * DP__LINE);
         s.end = s.begin + 4;
         dp_options options = {.context = &s, .context_size = sizeof s};
         expect_some_end(dp_pool_map(pool, scribble_over_head, NULL, 0, NULL, 0, N, &options));
@@ -240,7 +240,7 @@ DP_TEST(scribble, does_not_reach_what_does_not_change)
     leave_no_cores();
     dp_pool *pool = new_processes(1);
     dp_error error;
-    scribble s = {.seed = 1, .begin = offsetof(dp__head, seat)};
+    scribble s = {.seed = 1, .begin = offsetof(dp__head, entry)};
     dp_options options = {.context = &s, .context_size = sizeof s, .error = &error};
     s.end = s.begin + sizeof(dp__seat *);
     EXPECT(DP_ETASK, dp_pool_apply(pool, scribble_over_head, NULL, 0, NULL, 0, &options));

@@ -54,7 +54,7 @@ static void expect_no_processes(void)
 static int lacks_there(void)
 {
     return lacks_something() || fault_refused(FAULT_open) || fault_refused(FAULT_read) ||
-           fault_refused(FAULT_timer_create);
+           fault_refused(FAULT_timer_create) || fault_refused(FAULT_recvmsg);
 }
 
 /* What is refused to a process of the pool has taken away that process, or all of them; what it was
@@ -513,6 +513,48 @@ static void iterate_with_snapshot(void)
     end_snapshots(pool);
 }
 
+/* ---- Resizing ---- */
+
+/* Growing fails as a whole; what could not be had may be had later. */
+static void resize_processes_of(const dp_pool_options *options)
+{
+    dp_pool *pool;
+    int descriptors = stress_descriptors();
+    CHECK_EQUAL(dp_pool_create(&pool, options), 0);
+    use_processes(pool);
+    begin();
+    int code = dp_pool_resize(pool, 2 * WORKERS);
+    fault_end();
+    /* Threads of the program may be refused too, for which all of it is taken back. */
+    int grown = code != DP_ETHREAD && code != DP_ENOTSUP && succeeded_there(code);
+    CHECK(grown || lacks_there());
+    CHECK_EQUAL(dp_pool_workers(pool), grown ? 2 * WORKERS : WORKERS);
+    use_processes(pool);
+    CHECK_EQUAL(dp_pool_resize(pool, 3 * WORKERS), 0);
+    CHECK_EQUAL(dp_pool_workers(pool), 3 * WORKERS);
+    use_processes(pool);
+    begin();
+    CHECK_EQUAL(dp_pool_resize(pool, 1), 0);
+    fault_end();
+    CHECK_EQUAL(dp_pool_workers(pool), 1);
+    use_processes(pool);
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    expect_no_processes();
+    CHECK_EQUAL(stress_descriptors(), descriptors);
+}
+
+static void resize_processes(void)
+{
+    resize_processes_of(&options_of_pool);
+}
+
+static void resize_bounded_processes(void)
+{
+    dp_pool_options options = options_of_bounded;
+    options.pin = DP_PIN_SCATTER;
+    resize_processes_of(&options);
+}
+
 const scenario process_scenarios[] = {
     {"create_processes", create_processes, NULL},
     {"create_bounded_processes", create_bounded_processes, NULL},
@@ -527,5 +569,7 @@ const scenario process_scenarios[] = {
     {"call_with_snapshot", call_with_snapshot, NULL},
     {"submit_with_snapshot", submit_with_snapshot, NULL},
     {"iterate_with_snapshot", iterate_with_snapshot, NULL},
+    {"resize_processes", resize_processes, NULL},
+    {"resize_bounded_processes", resize_bounded_processes, NULL},
     {NULL, NULL, NULL},
 };

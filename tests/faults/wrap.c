@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -345,6 +346,12 @@ int __wrap_clone(child_main f, void *stack, int flags, void *argument, ...)
 }
 
 REFUSED(int, eventfd, (unsigned count, int flags), (count, flags), -1, EMFILE)
+REFUSED(int, socketpair, (int domain, int type, int protocol, int ends[2]),
+        (domain, type, protocol, ends), -1, EMFILE)
+REFUSED(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags),
+        -1, ETOOMANYREFS)
+REFUSED(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags), -1,
+        ENOBUFS)
 REFUSED(int, signalfd, (int fd, const sigset_t *mask, int flags), (fd, mask, flags), -1, EMFILE)
 REFUSED(int, setenv, (const char *name, const char *value, int overwrite), (name, value, overwrite),
         -1, ENOMEM)

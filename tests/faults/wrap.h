@@ -54,6 +54,9 @@
     X(fsync, DP_EIO)                          \
     X(flock, 0)                               \
     X(memfd_create, DP_EPROCESS)              \
+    X(socketpair, DP_EPROCESS)                \
+    X(sendmsg, DP_EPROCESS)                   \
+    X(recvmsg, 0)                             \
     X(timer_create, 0)                        \
     X(getdents, DP_EUNSAFE)                   \
     X(setenv, 0)                              \

@@ -2,6 +2,7 @@
 #include "carry.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "dp/error.h"
 #include "limits.h"
@@ -42,16 +43,16 @@ typedef struct manager {
     uint32_t desk;
     uint32_t *held; /* Places: first those at work, then those that are idle. */
     uint32_t busy, idle;
-    uint32_t most, room; /* How many it may keep, and look at. */
-    dp__stretch *todo;   /* What no order is out for. For each place what was taken back
-                            from it, and what it left when it died; and one. */
-    size_t todo_count;
+    uint32_t most, room; /* How many it may keep, and how many there is memory for. */
+    dp__stretch *todo;   /* What no order is out for. */
+    size_t todo_count, todo_room;
     unsigned barren; /* Deaths in a row before anything was begun. */
+    int is_for_one;  /* All is for one worker. */
     int is_stopping; /* Nothing more is begun. */
     int64_t kill_at; /* When workers that do not stop are killed; INT64_MAX: not. */
     int64_t looked;  /* When it last looked round. */
     uint32_t few_held[FEW];
-    dp__stretch few_todo[2 * FEW + 1];
+    dp__stretch few_todo[FEW];
 } manager;
 
 static dp__place *place_of(const manager *m, uint32_t index)
@@ -61,19 +62,61 @@ static dp__place *place_of(const manager *m, uint32_t index)
 
 /* ---- What is to be done ---- */
 
-static void push(manager *m, size_t begin, size_t end, unsigned before)
+/* An array of twice as many in place of one that lies in `few` while it is small; NULL if there is
+   no memory, and then that stays. */
+static void *enlarge(void *array, const void *few, size_t count, size_t each)
 {
-    if (begin < end)
-        m->todo[m->todo_count++] = (dp__stretch){begin, end, before, 0};
+    void *larger = malloc(2 * count * each);
+    if (!larger)
+        return NULL;
+    memcpy(larger, array, count * each);
+    if (array != few)
+        free(array);
+    return larger;
+}
+
+/* Whether there is memory for one more. */
+static int has_room(manager *m)
+{
+    if (m->todo_count < m->todo_room)
+        return 1;
+    void *larger = enlarge(m->todo, m->few_todo, m->todo_room, sizeof *m->todo);
+    if (!larger)
+        return 0;
+    m->todo = larger;
+    m->todo_room *= 2;
+    return 1;
+}
+
+static void push_stretch(manager *m, const dp__stretch *what)
+{
+    if (what->begin >= what->end)
+        return;
+    if (has_room(m))
+        m->todo[m->todo_count++] = *what;
+    else
+        m->wire->fail(m->batch, what->begin, what->end, DP_ENOMEM);
+}
+
+static void push(manager *m, size_t begin, size_t end)
+{
+    push_stretch(m, &(dp__stretch){begin, end, 0, 0});
 }
 
 /* What an order has left. */
 static void push_rest(manager *m, const dp__place *place, size_t begin, unsigned before,
                       int one_by_one)
 {
-    push(m, begin, place->out.end, before);
-    if (begin < place->out.end)
-        m->todo[m->todo_count - 1].one_by_one = one_by_one;
+    push_stretch(m, &(dp__stretch){begin, place->out.end, before, one_by_one});
+}
+
+/* Takes back what nobody has begun of an order: half of it, or all. Whether that is anything. */
+static int take_back(manager *m, dp__place *place, int all)
+{
+    size_t end = place->out.end;
+    size_t items = has_room(m) ? dp__place_take_back(place, m->chunk, all) : 0;
+    push(m, end - items, end);
+    return items > 0;
 }
 
 static size_t items_to_do(const manager *m)
@@ -308,11 +351,7 @@ static dp__place *slowest_of(const manager *m)
 static int take_over(manager *m)
 {
     dp__place *slowest = slowest_of(m);
-    if (!slowest)
-        return 0;
-    size_t end = slowest->out.end, items = dp__place_take_back(slowest, m->chunk, 0);
-    push(m, end - items, end, 0);
-    return items > 0;
+    return slowest && take_back(m, slowest, 0);
 }
 
 /* Brings those of the idle places to the front where a process sits. How many. */
@@ -351,13 +390,44 @@ static void order_next(manager *m, uint32_t alive)
         m->busy++;
         m->idle--;
     }
-    push(m, what.begin + items, what.end, 0);
+    push(m, what.begin + items, what.end);
+}
+
+/* Gives back those that nobody may have any more, since the pool has become smaller. */
+static void give_surplus(manager *m)
+{
+    for (uint32_t i = m->busy + m->idle; i-- > m->busy;) {
+        uint32_t place = m->held[i], *last = &m->held[m->busy + m->idle - 1];
+        if (!dp__crew_is_surplus(m->crew, place))
+            continue;
+        m->held[i] = *last;
+        *last = place;
+        give_idle(m);
+    }
+}
+
+/* As many as the crew has now. Where there is no memory for their numbers, it does with fewer. */
+static void follow_size(manager *m)
+{
+    uint32_t size = dp__load_relaxed(&m->crew->size);
+    give_surplus(m);
+    if (m->is_for_one)
+        return;
+    while (m->room < size) {
+        void *larger = enlarge(m->held, m->few_held, m->room, sizeof *m->held);
+        if (!larger)
+            break;
+        m->held = larger;
+        m->room *= 2;
+    }
+    m->most = size < m->room ? size : m->room;
 }
 
 /* More places, if there is work for them. How many of those held are ready for it. */
 static uint32_t find_places(manager *m)
 {
     size_t items = items_to_do(m);
+    follow_size(m);
     uint32_t alive = sort_idle(m);
     /* A place that has become free since may help a late worker. */
     if (items == 0 && m->busy + m->idle < m->most && slowest_of(m))
@@ -370,9 +440,10 @@ static uint32_t find_places(manager *m)
         hold(m, place);
         alive = sort_idle(m);
     }
-    while (m->busy + m->idle > m->most)
+    while (m->idle > 0 && m->busy + m->idle > m->most)
         give_idle(m);
-    return alive;
+    /* The first of the idle ones are those who are. */
+    return alive < m->idle ? alive : m->idle;
 }
 
 static void assign(manager *m)
@@ -446,11 +517,16 @@ static void give_up(manager *m)
 static void interrupt(manager *m)
 {
     unsigned share = dp__crew_share(m->crew);
-    for (uint32_t i = 0; i + share < m->busy; i++) {
-        dp__place *place = place_of(m, i);
-        size_t end = place->out.end, items = dp__place_take_back(place, m->chunk, 1);
-        push(m, end - items, end, 0);
-    }
+    for (uint32_t i = 0; i + share < m->busy; i++)
+        take_back(m, place_of(m, i), 1);
+}
+
+/* The pool has become smaller: those who are too many only end what they are at. */
+static void interrupt_surplus(manager *m)
+{
+    for (uint32_t i = 0; i < m->busy; i++)
+        if (dp__crew_is_surplus(m->crew, m->held[i]))
+            take_back(m, place_of(m, i), 1);
 }
 
 static void look_round(manager *m)
@@ -482,6 +558,7 @@ static void look_round(manager *m)
     drop_long_output(m);
     if (dp__load_relaxed(&m->crew->hungry) > 0)
         interrupt(m);
+    interrupt_surplus(m);
     if (dp__crew_is_broken(m->crew))
         give_up(m);
 }
@@ -554,21 +631,16 @@ void dp__crew_carry(dp__crew *crew, dp__batch *batch, const dp__wire *wire, size
     m.desk = (uint32_t)desk;
     m.held = m.few_held;
     m.todo = m.few_todo;
-    /* What is handed out together is handed to one worker, in several orders if it is large. */
-    m.most = chunk >= end - begin ? 1 : crew->head->seats;
+    m.todo_room = FEW;
     m.room = FEW;
-    uint32_t *held = m.most > FEW ? calloc(m.most, sizeof *held) : NULL;
-    dp__stretch *todo = held ? calloc(2 * m.most + 1, sizeof *todo) : NULL;
-    if (todo) {
-        m.held = held;
-        m.todo = todo;
-        m.room = m.most;
-    } else if (m.most > FEW) {
-        m.most = FEW;
-    }
-    push(&m, begin, end, 0);
+    /* What is handed out together is handed to one worker, in several orders if it is large. */
+    m.is_for_one = chunk >= end - begin;
+    m.most = 1;
+    push(&m, begin, end);
     manage(&m);
-    free(todo);
-    free(held);
+    if (m.todo != m.few_todo)
+        free(m.todo);
+    if (m.held != m.few_held)
+        free(m.held);
     dp__crew_leave(crew, desk);
 }

@@ -14,7 +14,6 @@
 #include "platform/descriptor.h"
 #include "platform/futex.h"
 #include "platform/heap.h"
-#include "platform/placement.h"
 
 /* Threads of the application that can be at work with the workers at once: a guest and a worker of
    the pool each have one. */
@@ -31,14 +30,15 @@ static void free_memory(dp__crew *crew, int is_ours)
     free(crew);
 }
 
-/* Memory of the application's own. */
-static dp__crew *allocate(unsigned workers, unsigned desks)
+/* Memory of the application's own: for all places there ever may be, of which only those are
+   touched that there are. */
+static dp__crew *allocate(unsigned places, unsigned desks)
 {
     dp__crew *crew = calloc(1, sizeof *crew);
     if (!crew)
         return NULL;
-    crew->place = calloc(workers, sizeof *crew->place);
-    crew->free = calloc(workers, sizeof *crew->free);
+    crew->place = calloc(places, sizeof *crew->place);
+    crew->free = calloc(places, sizeof *crew->free);
     crew->desk = calloc(desks, sizeof *crew->desk);
     crew->zygote = (dp__zygote){-1, -1};
     crew->last = &crew->first;
@@ -53,60 +53,35 @@ static dp__crew *allocate(unsigned workers, unsigned desks)
     return crew;
 }
 
-/* What all processes of the pool share. */
-static dp__head *allocate_shared(const dp_pool_options *options, unsigned workers, unsigned cpus,
-                                 unsigned desks)
+/* What all processes of the pool share, but for the seats. */
+static dp__head *allocate_shared(const dp_pool_options *options, unsigned cpus, unsigned desks)
 {
     size_t head = (sizeof(dp__head) + DP__LINE - 1) / DP__LINE * DP__LINE;
-    size_t size = head + desks * sizeof(dp__desk) + workers * sizeof(dp__seat);
-    char *memory = dp__heap_alloc_zeroed(size);
+    char *memory = dp__heap_alloc_zeroed(head + desks * sizeof(dp__desk));
     if (!memory)
         return NULL;
     dp__head *made = (dp__head *)(void *)memory;
-    made->seats = workers;
     made->desks = desks;
     made->options = *options;
     made->cpus = cpus;
     made->room = cpus ? cpus : (unsigned)dp_cpu_count(0);
     /* Found out here, once, and not by each worker. */
-    made->inner_threads = options->inner_threads;
-    if (made->inner_threads >= 0)
+    if (options->inner_threads >= 0)
         made->inner_setters = dp__inner_threads_find();
-    if (made->inner_threads == 0)
-        made->inner_threads = (int)dp__share_of(made->room, made->room, workers);
     made->desk = (dp__desk *)(void *)(memory + head);
-    made->seat = (dp__seat *)(void *)(memory + head + desks * sizeof(dp__desk));
-    for (unsigned i = 0; i < workers; i++)
-        made->seat[i].bound = -1;
     return made;
-}
-
-/* Plans who goes where, if that was asked for. By default the kernel moves the workers: those who
-   wait for them in the application want CPUs too. */
-static int plan(dp__head *head, dp_pin pin)
-{
-    struct dp__topology *topology = NULL;
-    if (pin != DP_PIN_COMPACT && pin != DP_PIN_SCATTER)
-        return 0;
-    int *cpus = malloc(head->seats * sizeof *cpus);
-    int code = cpus ? dp__topology_load(&topology, NULL) : DP_ENOMEM;
-    if (code == 0)
-        code = dp__placement_plan(topology, pin, head->seats, cpus);
-    for (uint32_t i = 0; code == 0 && i < head->seats; i++)
-        head->seat[i].bound = cpus[i];
-    dp__topology_free(topology);
-    free(cpus);
-    return code;
 }
 
 /* When all processes have ended. What a worker has not kept is freed by the zygote, unless that
    died first. */
 static void free_shared(dp__crew *crew)
 {
-    for (uint32_t i = 0; crew->head && i < crew->head->seats; i++) {
+    for (uint32_t i = 0; crew->head && i < dp__seats_now(crew->head); i++) {
+        const dp__entry *entry = &crew->head->entry[i];
         dp__heap_free(crew->place[i].memory);
-        dp__heap_free_of(crew->place[i].owner);
-        dp__heap_release_owner(crew->place[i].owner);
+        dp__heap_free_of(entry->owner);
+        dp__heap_release_owner(entry->owner);
+        dp__heap_free(entry->seat);
     }
     dp__heap_free(crew->head);
 }
@@ -114,20 +89,20 @@ static void free_shared(dp__crew *crew)
 int dp__crew_make(dp__crew **out, const dp_pool_options *options, unsigned workers, unsigned cpus,
                   unsigned desks, const void *pool)
 {
-    dp__crew *crew = allocate(workers, desks);
+    int is_for_call = options->process.start == DP_START_SNAPSHOT;
+    dp__crew *crew = allocate(is_for_call ? workers : DP_MAX_WORKERS, desks);
     if (!crew)
         return DP_ENOMEM;
-    crew->head = allocate_shared(options, workers, cpus, desks);
-    for (uint32_t i = 0; crew->head && i < workers; i++)
-        crew->place[i].seat = &crew->head->seat[i];
-    int code = crew->head ? plan(crew->head, options->pin) : DP_ENOMEM;
+    crew->head = allocate_shared(options, cpus, desks);
+    int code = crew->head ? dp__crew_add_seats(crew->head, crew->place, workers) : DP_ENOMEM;
+    if (code == 0)
+        code = dp__crew_plan(crew->head, workers);
     if (code) {
         free_shared(crew);
         free_memory(crew, 1);
         return code;
     }
     crew->head->pool = pool;
-    crew->seats = workers;
     crew->fd_epoch = dp__fd_epoch();
     *out = crew;
     return 0;
@@ -136,6 +111,8 @@ int dp__crew_make(dp__crew **out, const dp_pool_options *options, unsigned worke
 int dp__crew_open_output(dp__crew *crew)
 {
     int code = dp__output_create(crew->head);
+    for (uint32_t i = 0; code == 0 && i < dp__seats_now(crew->head); i++)
+        code = dp__output_add(crew->head, i);
     crew->captures = crew->head->captures;
     return code;
 }
@@ -149,17 +126,13 @@ void dp__crew_close_output(dp__crew *crew)
 void dp__crew_want(dp__crew *crew, uint32_t workers)
 {
     dp__head *head = crew->head;
-    if (dp__load_relaxed(&head->wanted) > 0)
+    if (dp__size_now(head).wanted > 0)
         return;
-    for (uint32_t i = 0; i < workers; i++) {
-        dp__place *place = &crew->place[i];
-        if (place->owner == 0)
-            place->owner = dp__heap_claim_owner();
-        place->seat->owner = place->owner;
+    dp__crew_claim_owners(head, workers);
+    for (uint32_t i = 0; i < workers; i++)
         crew->free[crew->free_count++] = workers - 1 - i;
-    }
-    /* Release: the owners. */
-    dp__store_release(&head->wanted, workers);
+    dp__store_relaxed(&crew->size, workers);
+    dp__zygote_want(head, workers);
 }
 
 int dp__crew_create(dp__crew **out, const dp_pool_options *options, unsigned workers, unsigned cpus,
@@ -182,32 +155,31 @@ int dp__crew_create(dp__crew **out, const dp_pool_options *options, unsigned wor
         code = dp__exec_describe(crew->head, &crew->modules);
     if (code == 0)
         code = dp__zygote_start(&crew->zygote, crew->head);
-    if (code)
+    if (code) {
         dp__crew_destroy(crew, 1);
-    else
-        *out = crew;
-    return code;
-}
-
-/* What processes have left in a seat. Where it is bound, and its room, stay as they are. */
-static void clear_seat(dp__seat *seat)
-{
-    int32_t bound = seat->bound;
-    memset(seat, 0, offsetof(dp__seat, room));
-    seat->bound = bound;
+        return code;
+    }
+    dp__output_begun(crew->head);
+    *out = crew;
+    return 0;
 }
 
 void dp__crew_renew(dp__crew *crew)
 {
     dp__head *head = crew->head;
-    for (uint32_t i = 0; i < head->seats; i++) {
-        clear_seat(crew->place[i].seat);
+    for (uint32_t i = 0; i < dp__seats_now(head); i++) {
+        /* What processes have left there. The room stays as it is. */
+        memset(crew->place[i].seat, 0, offsetof(dp__seat, room));
+        head->entry[i].is_vacant = 1;
+        head->entry[i].ended = 0;
         dp__place_clear(&crew->place[i]);
     }
     crew->free_count = 0;
+    dp__store_relaxed(&crew->size, 0);
     dp__store_relaxed(&crew->items, 0);
     dp__store_relaxed(&crew->deaths, 0);
-    memset(&head->ready, 0, sizeof *head - offsetof(dp__head, ready));
+    dp__store_relaxed(&head->size, 0);
+    memset(&head->news, 0, sizeof *head - offsetof(dp__head, news));
 }
 
 int dp__crew_end(dp__crew *crew, int64_t deadline)
@@ -228,7 +200,7 @@ void dp__crew_destroy(dp__crew *crew, int is_ours)
         free_shared(crew);
     } else {
         /* The shared memory is the parent's, which may have freed it. */
-        dp__output_forget(crew->captures, crew->seats, has_files);
+        dp__output_forget(crew->captures, has_files);
     }
     free_memory(crew, is_ours);
 }
@@ -319,11 +291,24 @@ static void put_back(dp__crew *crew, uint32_t place)
     }
 }
 
+void dp__crew_vacate(dp__crew *crew, uint32_t number)
+{
+    dp__place *place = &crew->place[number];
+    dp__entry *entry = &crew->head->entry[number];
+    dp__heap_free(place->memory);
+    place->memory = NULL;
+    place->room = 0;
+    entry->is_vacant = 1;
+    dp__seat_end(entry);
+}
+
 void dp__crew_give(dp__crew *crew, uint32_t place)
 {
     dp__lock_acquire(&crew->lock);
     dp__hungry *next = crew->first;
-    if (next) {
+    if (dp__crew_is_surplus(crew, place)) {
+        dp__crew_vacate(crew, place);
+    } else if (next) {
         unlink_hungry(crew, next);
         next->place = (int)place;
         dp__desk_ring(&crew->head->desk[next->desk]);
@@ -336,7 +321,7 @@ void dp__crew_give(dp__crew *crew, uint32_t place)
 unsigned dp__crew_share(dp__crew *crew)
 {
     dp__lock_acquire(&crew->lock);
-    unsigned share = crew->head->seats / (crew->callers ? crew->callers : 1);
+    unsigned share = dp__load_relaxed(&crew->size) / (crew->callers ? crew->callers : 1);
     dp__lock_release(&crew->lock);
     return share;
 }

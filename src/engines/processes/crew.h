@@ -21,7 +21,6 @@ typedef struct dp__stretch {
 /* What the application knows of a seat. Whoever has taken it is the only one to touch it. */
 typedef struct dp__place {
     dp__seat *seat;
-    uint32_t owner;      /* As in the seat, where somebody may write over it. */
     uint32_t life;       /* In which a process has begun to work there, as in dp__seat::alive. */
     uint32_t order;      /* The order that is out, as in the order word; 0: none. */
     dp__stretch out;     /* What was ordered; its end comes nearer when some is taken back. */
@@ -47,13 +46,14 @@ typedef struct dp__crew {
     dp__head *head;
     dp__zygote zygote;
     /* For a child, to which the head means nothing: */
-    struct dp__capture *captures; /* Of the head, */
-    uint32_t seats;               /* and how many. */
-    uint32_t fd_epoch;            /* When its descriptors were opened: dp__fd_epoch(). */
-    dp__module_book *modules;     /* Of a pool that is begun anew, else NULL. */
-    dp__place *place;
+    struct dp__captures *captures; /* Of the head. */
+    uint32_t fd_epoch;             /* When its descriptors were opened: dp__fd_epoch(). */
+    dp__module_book *modules;      /* Of a pool that is begun anew, else NULL. */
+    dp__place *place;              /* Of each seat there is or may be. */
+    dp__lock resizing; /* One thread at a time, for as long as processes take to begin. */
     /* Under the lock: */
     dp__lock lock;
+    _Atomic(uint32_t) size;     /* Places before this one may be taken. Read without it as well. */
     uint32_t *free, free_count; /* Places, the last one used on top. */
     uint32_t *desk, desk_count; /* Desks at which nobody is. */
     unsigned callers;           /* Threads that have a desk. */
@@ -68,7 +68,8 @@ typedef struct dp__crew {
 int dp__crew_create(dp__crew **crew, const dp_pool_options *options, unsigned workers,
                     unsigned cpus, const void *pool, const void *home);
 
-/* Makes only the crew, with so many desks; nothing is open and nobody is wanted. 0 or a code. */
+/* Makes only the crew, with so many desks; nothing is open and nobody is wanted. Where it is for
+   one call it stays as large as that. 0 or a code. */
 int dp__crew_make(dp__crew **crew, const dp_pool_options *options, unsigned workers, unsigned cpus,
                   unsigned desks, const void *pool);
 
@@ -95,6 +96,26 @@ void dp__crew_close_output(dp__crew *crew);
 /* Whether no worker comes any more. */
 int dp__crew_is_broken(const dp__crew *crew);
 
+/* ---- resize.c ---- */
+
+/* Makes the seats up to this number, as far as they are not there. 0 or a code; seats that were
+   made stay. */
+int dp__crew_add_seats(dp__head *head, dp__place *place, uint32_t workers);
+
+/* Gives the first so many seats owners of what is allocated there, as far as they have none. */
+void dp__crew_claim_owners(dp__head *head, uint32_t workers);
+
+/* Plans for so many workers who goes where, and what they may start in threads. 0 or a code, and
+   then all stays as it was. */
+int dp__crew_plan(dp__head *head, uint32_t workers);
+
+/* Has more workers begin. 0, or a code when that failed, and all is as before; those who have begun
+   then end. With `resizing`, as the next. */
+int dp__crew_grow(dp__crew *crew, uint32_t workers);
+
+/* Tells the last workers to end, when they are through with what they were ordered. */
+void dp__crew_shrink(dp__crew *crew, uint32_t workers);
+
 /* ---- Places ---- */
 
 /* Sits down at a desk. Its number, or -1 if all are taken. */
@@ -110,6 +131,15 @@ int dp__crew_await(dp__crew *crew, uint32_t desk, int64_t deadline);
 
 /* Gives a place back, on which no order is out. */
 void dp__crew_give(dp__crew *crew, uint32_t place);
+
+/* Whether nobody may take this place any more once it is given back. Relaxed: a hint. */
+static inline int dp__crew_is_surplus(dp__crew *crew, uint32_t place)
+{
+    return place >= dp__load_relaxed(&crew->size);
+}
+
+/* The worker of a place that nobody has is told to end. With the lock. */
+void dp__crew_vacate(dp__crew *crew, uint32_t place);
 
 /* How many places each of those who have a desk may keep while others have none. */
 unsigned dp__crew_share(dp__crew *crew);

@@ -115,7 +115,7 @@ static int inside(void *state)
 static unsigned share(unsigned cpus)
 {
     const dp__head *head = dp__worker_head();
-    return head ? dp__share_of(cpus, head->cpus, head->seats) : cpus;
+    return head ? dp__share_of(cpus, head->cpus, dp__workers_now(head)) : cpus;
 }
 
 static int stop(void *state, enum dp__stop how, int64_t deadline)
@@ -136,12 +136,26 @@ static void destroy(void *state)
     dp__threads_destroy(state);
 }
 
-/* Only where each call has workers of its own. */
+/* Threads and processes, both or neither. Threads that are too many end by themselves. */
+static int resize_crew(dp__crew *crew, void *state, unsigned workers)
+{
+    dp__lock_acquire(&crew->resizing);
+    uint32_t before = dp__load_relaxed(&crew->size);
+    int code = workers > before ? dp__crew_grow(crew, workers) : 0;
+    if (code == 0)
+        code = dp__team_resize(state, workers);
+    uint32_t left = code ? before : workers;
+    if (left < dp__load_relaxed(&crew->size))
+        dp__crew_shrink(crew, left);
+    dp__lock_release(&crew->resizing);
+    return code;
+}
+
 static int resize(void *state, unsigned workers)
 {
     annex *own = annex_of(state);
-    if (!own->snapshots)
-        return DP_ENOTSUP;
+    if (own->crew)
+        return resize_crew(own->crew, state, workers);
     int code = dp__team_resize(state, workers);
     if (code == 0)
         dp__snapshots_resize(own->snapshots, workers);
@@ -151,7 +165,7 @@ static int resize(void *state, unsigned workers)
 static unsigned lanes(void *state)
 {
     const annex *own = annex_of(state);
-    return own->crew ? own->crew->head->seats : dp__snapshots_lanes(own->snapshots);
+    return own->crew ? dp__seats_now(own->crew->head) : dp__snapshots_lanes(own->snapshots);
 }
 
 static void stats(void *state, dp_stats *out)

@@ -20,7 +20,6 @@
 #include "output.h"
 #include "platform/check.h"
 #include "platform/descriptor.h"
-#include "platform/futex.h"
 #include "platform/heap.h"
 #include "platform/message.h"
 #include "zygote.h"
@@ -133,7 +132,7 @@ static int is_replaced(const dp__image *image, const char *setting)
 {
     if (is_setting_of(setting, VARIABLE))
         return 1;
-    for (size_t i = 0; image->head->inner_threads >= 0 && i < 4; i++)
+    for (size_t i = 0; dp__load_relaxed(&image->head->inner_threads) >= 0 && i < 4; i++)
         if (is_setting_of(setting, names_of_threads[i]))
             return 1;
     return 0;
@@ -141,6 +140,7 @@ static int is_replaced(const dp__image *image, const char *setting)
 
 static char **make_environment(dp__image *image)
 {
+    const int threads = dp__load_relaxed(&image->head->inner_threads);
     size_t count = 0, used = 0;
     while (environ && environ[count])
         count++;
@@ -150,9 +150,9 @@ static char **make_environment(dp__image *image)
     for (size_t i = 0; i < count; i++)
         if (!is_replaced(image, environ[i]))
             made[used++] = environ[i];
-    for (size_t i = 0; image->head->inner_threads >= 0 && i < 4; i++) {
+    for (size_t i = 0; threads >= 0 && i < 4; i++) {
         snprintf(image->threads[i], sizeof image->threads[i], "%s=%d", names_of_threads[i],
-                 image->head->inner_threads);
+                 threads);
         made[used++] = image->threads[i];
     }
     made[used++] = image->order;
@@ -177,7 +177,8 @@ dp__image *dp__image_create(dp__head *head, int call, int application)
     image->arguments[0] = own_name;
     image->environment = make_environment(image);
     image->stack = malloc(2 * STACK);
-    image->passed_on = calloc(3 + DP__STREAMS * (size_t)head->seats, sizeof *image->passed_on);
+    image->passed_on =
+        calloc(4 + DP__STREAMS * (size_t)dp__seats_now(head), sizeof *image->passed_on);
     if (!image->environment || !image->stack || !image->passed_on) {
         dp__image_free(image);
         return NULL;
@@ -310,7 +311,7 @@ static _Noreturn void give_up(dp__head *head, dp__obstacle obstacle)
 {
     dp__store_relaxed(&head->obstacle, obstacle);
     dp__store_release(&head->broken, 1);
-    dp__futex_wake_shared(&head->ready, INT32_MAX);
+    dp__news_tell(head);
     dp__store_release(&head->gone, 1);
     _exit(1);
 }
@@ -367,7 +368,7 @@ static _Noreturn void become_zygote(const order *o, char *text)
     translate(head, &head->options.worker_init);
     translate(head, &head->options.worker_fini);
     translate(head, &head->options.local_fini);
-    if (head->inner_threads >= 0)
+    if (dp__load_relaxed(&head->inner_threads) >= 0)
         head->inner_setters = dp__inner_threads_find();
     if (dp__fork_guard() != 0 || dp__output_join(head) != 0)
         give_up(head, DP__OBSTACLE_MEMORY);

@@ -71,29 +71,100 @@ static int fork_twice(dp__head *head, int call, int application)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : DP_EPROCESS;
 }
 
-static int await_workers(const dp__zygote *zygote, dp__head *head)
+/* ---- Processes that begin ---- */
+
+/* What has become of a vacant seat in this round: 0, a process has begun there; 1, nothing yet; or
+   a code. One that was told to end does not count. */
+static int look_at(const dp__entry *entry, uint32_t round)
 {
-    uint32_t ready;
-    while ((ready = dp__load_acquire(&head->ready)) < dp__load_relaxed(&head->wanted)) {
+    const dp__seat *seat = entry->seat;
+    /* Acquire, all three: what they tell of has been done. */
+    uint32_t trouble = dp__load_acquire(&seat->trouble);
+    if (trouble >> 1 == round)
+        return trouble & 1 ? DP_EINIT : DP_EPROCESS;
+    uint32_t life = dp__load_acquire(&seat->order) & DP__ORDER_INCARNATION;
+    uint32_t alive = dp__load_acquire(&seat->alive) & ~(uint32_t)DP__ALIVE_LEAVING;
+    return alive != (life | DP__ALIVE_BEGUN) || entry->ended == (life | 1);
+}
+
+/* 1 while some are still to begin. The others are waited for when one cannot, so that they can end
+   as they should; but not where the system has refused a process for a pool that there is already,
+   since they may be waiting for that one, and have the time to end. */
+static int look_at_all(const dp__head *head, const dp__size *size)
+{
+    int pending = 0, refused = 0, failed = 0;
+    for (uint32_t i = size->firm; i < size->wanted; i++) {
+        int is = head->entry[i].is_vacant ? look_at(&head->entry[i], size->round) : 0;
+        pending |= is == 1;
+        refused |= is == DP_EPROCESS;
+        failed |= is == DP_EINIT;
+    }
+    if (pending && (size->firm == 0 || failed || !refused))
+        return 1;
+    return failed ? DP_EINIT : refused ? DP_EPROCESS : 0;
+}
+
+static int await_workers(const dp__zygote *zygote, dp__head *head, const dp__size *size)
+{
+    for (;;) {
+        uint32_t news = dp__load_acquire(&head->news);
+        int code = look_at_all(head, size);
+        if (code != 1)
+            return code;
+        if (dp__load_relaxed(&head->ending))
+            return DP_ECLOSED;
         if (dp__zygote_is_gone(zygote) || dp__load_acquire(&head->broken))
             return DP_EPROCESS;
-        dp__futex_wait_shared(&head->ready, ready, dp__deadline(INT64_C(10000000)));
+        dp__futex_wait_shared(&head->news, news, dp__deadline(INT64_C(10000000)));
     }
-    return 0;
 }
+
+static dp__size set_size(const dp__zygote *zygote, dp__head *head, dp__size size)
+{
+    /* Release: the seats. Only one thread resizes at a time. */
+    dp__store_release(&head->size, dp__size_word(size));
+    dp__zygote_call(zygote);
+    return size;
+}
+
+static uint32_t next_round(const dp__head *head)
+{
+    uint32_t round = (dp__size_now(head).round + 1) & (UINT32_MAX >> 1);
+    return round ? round : 1; /* 0 is what stands in a seat that is new. */
+}
+
+void dp__zygote_want(dp__head *head, uint32_t workers)
+{
+    /* Release: the seats. */
+    dp__store_release(&head->size, dp__size_word((dp__size){next_round(head), workers, 0}));
+}
+
+int dp__zygote_grow(const dp__zygote *zygote, dp__head *head, uint32_t workers)
+{
+    uint32_t before = dp__size_now(head).wanted;
+    dp__size size = set_size(zygote, head, (dp__size){next_round(head), workers, before});
+    int code = await_workers(zygote, head, &size);
+    /* From now on who dies is replaced, also one that has since. */
+    if (code == 0)
+        set_size(zygote, head, (dp__size){size.round, workers, workers});
+    return code;
+}
+
+void dp__zygote_shrink(const dp__zygote *zygote, dp__head *head, uint32_t workers)
+{
+    set_size(zygote, head, (dp__size){next_round(head), workers, workers});
+}
+
+/* ---- The zygote ---- */
 
 static int find_out(const dp__zygote *zygote, dp__head *head)
 {
-    int code = await_workers(zygote, head);
-    if (dp__load_acquire(&head->refused) > 0)
-        return DP_EINIT;
-    if (dp__load_relaxed(&head->missing) > 0)
-        return DP_EPROCESS;
-    if (code == 0) {
-        dp__store_release(&head->open, 1);
-        /* For one that was refused since. */
-        dp__zygote_call(zygote);
-    }
+    const dp__size size = dp__size_now(head);
+    int code = await_workers(zygote, head, &size);
+    for (uint32_t i = 0; code == 0 && i < size.wanted; i++)
+        head->entry[i].is_vacant = 0;
+    if (code == 0)
+        set_size(zygote, head, (dp__size){size.round, size.wanted, size.wanted});
     return code;
 }
 
@@ -108,10 +179,8 @@ static void await_unseen(dp__head *head)
 void dp__zygote_end(const dp__zygote *zygote, dp__head *head)
 {
     dp__store_release(&head->ending, 1);
-    for (uint32_t i = 0; i < head->seats; i++) {
-        head->seat[i].kind = DP__ORDER_END;
-        dp__order_give(&head->seat[i]);
-    }
+    for (uint32_t i = 0; i < dp__seats_now(head); i++)
+        dp__seat_end(&head->entry[i]);
     dp__zygote_call(zygote);
 }
 

@@ -2,9 +2,12 @@
 #define _GNU_SOURCE
 #include "output.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,10 +51,10 @@ static int open_file(void)
 /* Of a pool that has the application's somewhere else. */
 static struct {
     const dp__head *head;
-    dp__capture *captures;
+    dp__captures *captures;
 } joined;
 
-static dp__capture *captures_of(const dp__head *head)
+static dp__captures *captures_of(const dp__head *head)
 {
     return joined.captures && head == joined.head ? joined.captures : head->captures;
 }
@@ -60,6 +63,70 @@ static size_t limit_of(const dp__head *head)
 {
     size_t limit = head->options.process.output_limit;
     return limit > 0 && limit < SIZE_MAX / 4 ? limit : DEFAULT_LIMIT;
+}
+
+static void close_files(dp__capture *capture)
+{
+    for (int s = 0; s < DP__STREAMS; s++)
+        if (capture->fd[s] >= 0)
+            close(capture->fd[s]);
+}
+
+/* ---- The door ---- */
+
+/* What comes with the files of a seat. */
+typedef struct packet {
+    uint32_t seat;
+    dp__output_log *log;
+} packet;
+
+typedef union ancillary {
+    struct cmsghdr header;
+    char room[CMSG_SPACE(DP__STREAMS * sizeof(int))];
+} ancillary;
+
+int dp__output_send(const dp__head *head, uint32_t seat)
+{
+    if (!head->captures)
+        return 0;
+    const dp__capture *capture = &head->captures->of[seat];
+    packet out = {seat, capture->log};
+    ancillary files = {.header = {.cmsg_len = CMSG_LEN(sizeof capture->fd),
+                                  .cmsg_level = SOL_SOCKET,
+                                  .cmsg_type = SCM_RIGHTS}};
+    struct iovec part = {&out, sizeof out};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &files, .msg_controllen = sizeof files};
+    memcpy(CMSG_DATA(&files.header), capture->fd, sizeof capture->fd);
+    ssize_t sent;
+    /* It waits where the zygote does not read fast enough. */
+    do
+        sent = sendmsg(head->captures->door[0], &message, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)sizeof out ? 0 : DP_EPROCESS;
+}
+
+/* Whether something whole has come. A process that may have no more files gets fewer. */
+static int receive(int door, packet *in, int fds[DP__STREAMS])
+{
+    ancillary files = {.room = {0}};
+    struct iovec part = {in, sizeof *in};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &files, .msg_controllen = sizeof files};
+    ssize_t got;
+    while ((got = recvmsg(door, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) > 0) {
+        size_t size = message.msg_controllen >= sizeof(struct cmsghdr)
+                          ? files.header.cmsg_len - CMSG_LEN(0)
+                          : 0;
+        int is_whole = got == (ssize_t)sizeof *in && size == DP__STREAMS * sizeof(int);
+        memcpy(fds, CMSG_DATA(&files.header), size);
+        if (is_whole)
+            return 1;
+        for (size_t i = 0; i < size / sizeof(int); i++)
+            close(fds[i]);
+        message.msg_controllen = sizeof files;
+    }
+    return 0;
 }
 
 /* ---- Notes ---- */
@@ -104,12 +171,16 @@ static struct {
 void dp__output_attach(const dp__head *head, uint32_t seat)
 {
     /* In a pool that a task has made there is what the worker outside has had. */
-    own.capture = head->captures ? &captures_of(head)[seat] : NULL;
-    if (!own.capture)
+    own.capture = NULL;
+    if (!head->captures)
         return;
-    for (uint32_t i = 0; i < head->seats; i++)
-        for (int s = 0; s < DP__STREAMS && i != seat; s++)
-            close(captures_of(head)[i].fd[s]);
+    const dp__captures *captures = captures_of(head);
+    own.capture = &captures->of[seat];
+    if (captures->door[1] >= 0)
+        close(captures->door[1]);
+    for (uint32_t i = 0; i < DP_MAX_WORKERS; i++)
+        for (int s = 0; captures->of[i].log && s < DP__STREAMS && i != seat; s++)
+            close(captures->of[i].fd[s]);
     dup2(own.capture->fd[0], STDOUT_FILENO);
     dup2(own.capture->fd[1], STDERR_FILENO);
     /* A process that crashes does not write what is in its buffers. */
@@ -161,9 +232,14 @@ int dp__output_end_item(size_t item)
 int dp__output_descriptors(const dp__head *head, int *fds)
 {
     int count = 0;
-    for (uint32_t i = 0; head->captures && i < head->seats; i++)
+    if (!head->captures)
+        return 0;
+    const dp__captures *captures = captures_of(head);
+    if (captures->door[1] >= 0)
+        fds[count++] = captures->door[1];
+    for (uint32_t i = 0; i < dp__seats_now(head); i++)
         for (int s = 0; s < DP__STREAMS; s++)
-            fds[count++] = captures_of(head)[i].fd[s];
+            fds[count++] = captures->of[i].fd[s];
     return count;
 }
 
@@ -172,57 +248,103 @@ int dp__output_join(const dp__head *head)
     if (!head->captures)
         return 0;
     joined.head = head;
-    joined.captures = calloc(head->seats, sizeof *joined.captures);
-    for (uint32_t i = 0; joined.captures && i < head->seats; i++) {
-        joined.captures[i].log = &head->logs[i];
+    joined.captures = calloc(1, sizeof *joined.captures);
+    if (!joined.captures)
+        return DP_ENOMEM;
+    joined.captures->door[0] = -1;
+    joined.captures->door[1] = head->door;
+    dp__fd_pass_on(head->door, 0);
+    for (uint32_t i = 0; i < dp__seats_now(head); i++) {
+        dp__capture *capture = &joined.captures->of[i];
+        capture->log = head->entry[i].log;
         for (int s = 0; s < DP__STREAMS; s++) {
-            joined.captures[i].fd[s] = head->logs[i].fd[s];
-            dp__fd_pass_on(head->logs[i].fd[s], 0);
+            capture->fd[s] = capture->log->fd[s];
+            dp__fd_pass_on(capture->fd[s], 0);
         }
     }
-    return joined.captures ? 0 : DP_ENOMEM;
+    return 0;
+}
+
+int dp__output_door(const dp__head *head)
+{
+    return head->captures ? captures_of(head)->door[1] : -1;
+}
+
+int dp__output_is_there(const dp__head *head, uint32_t seat)
+{
+    return !head->captures || captures_of(head)->of[seat].log;
+}
+
+void dp__output_receive(dp__head *head)
+{
+    packet in;
+    int fds[DP__STREAMS], door = dp__output_door(head);
+    while (door >= 0 && receive(door, &in, fds)) {
+        dp__capture *capture = &captures_of(head)->of[in.seat];
+        if (capture->log) /* They have come before: these are the same. */
+            close_files(capture);
+        memcpy(capture->fd, fds, sizeof fds);
+        capture->log = in.log;
+    }
 }
 
 void dp__output_note_death(const dp__head *head, uint32_t number)
 {
-    const dp__seat *seat = &head->seat[number];
+    const dp__seat *seat = dp__seat_of(head, number);
     uint64_t at = dp__load_acquire(&seat->at);
     if (head->captures)
-        note(&captures_of(head)[number], at & 1 ? seat->base + (size_t)(at >> 1) : DP_NO_ITEM);
+        note(&captures_of(head)->of[number], at & 1 ? seat->base + (size_t)(at >> 1) : DP_NO_ITEM);
 }
 
 /* ---- In the application ---- */
-
-static void close_files(dp__capture *capture)
-{
-    for (int s = 0; s < DP__STREAMS; s++)
-        if (capture->fd[s] >= 0)
-            close(capture->fd[s]);
-}
 
 int dp__output_create(dp__head *head)
 {
     if (!head->options.process.on_output)
         return 0;
-    head->captures = calloc(head->seats, sizeof *head->captures);
-    dp__output_log *logs = dp__heap_alloc_zeroed(head->seats * sizeof *logs);
-    int is_open = 1;
-    if (!head->captures || !logs) {
-        free(head->captures);
-        head->captures = NULL;
-        dp__heap_free(logs);
+    dp__captures *made = calloc(1, sizeof *made);
+    if (!made)
         return DP_ENOMEM;
+    head->captures = made;
+    made->door[0] = made->door[1] = -1;
+    int ends[2];
+    /* The workers of a call are all there from the beginning. */
+    if (head->options.process.start == DP_START_SNAPSHOT)
+        return 0;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return DP_EPROCESS;
+    made->door[0] = dp__fd_beyond_standard(ends[0]);
+    made->door[1] = head->door = dp__fd_beyond_standard(ends[1]);
+    return made->door[0] >= 0 && made->door[1] >= 0 ? 0 : DP_EPROCESS;
+}
+
+int dp__output_add(dp__head *head, uint32_t seat)
+{
+    if (dp__output_is_there(head, seat))
+        return 0;
+    dp__capture *capture = &head->captures->of[seat];
+    dp__output_log *log = dp__heap_alloc_zeroed(sizeof *log);
+    if (!log)
+        return DP_ENOMEM;
+    capture->fd[0] = open_file();
+    capture->fd[1] = capture->fd[0] >= 0 ? open_file() : -1;
+    if (capture->fd[1] < 0) {
+        close_files(capture);
+        dp__heap_free(log);
+        return DP_EPROCESS;
     }
-    head->logs = logs;
-    for (uint32_t i = 0; i < head->seats; i++) {
-        head->captures[i].log = &logs[i];
-        for (int s = 0; s < DP__STREAMS; s++) {
-            head->captures[i].fd[s] = is_open ? open_file() : -1;
-            is_open = head->captures[i].fd[s] >= 0;
-            logs[i].fd[s] = head->captures[i].fd[s];
-        }
-    }
-    return is_open ? 0 : DP_EPROCESS;
+    for (int s = 0; s < DP__STREAMS; s++)
+        log->fd[s] = capture->fd[s];
+    head->entry[seat].log = capture->log = log;
+    return 0;
+}
+
+void dp__output_begun(dp__head *head)
+{
+    if (!head->captures || head->captures->door[1] < 0)
+        return;
+    close(head->captures->door[1]);
+    head->captures->door[1] = -1;
 }
 
 /* Calls the user with the last part of what lies in a file from `begin` on. */
@@ -270,7 +392,7 @@ void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *ba
 {
     if (!head->captures)
         return;
-    dp__capture *capture = &head->captures[seat];
+    dp__capture *capture = &head->captures->of[seat];
     dp__output_log *log = capture->log;
     uint32_t written = dp__load_acquire(&log->written), read = dp__load_relaxed(&log->read);
     /* More than there is room for somebody has scribbled. */
@@ -290,7 +412,7 @@ void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *ba
 static void deliver_all(const dp__head *head, uint32_t seat, dp_output *output)
 {
     const uint64_t all[DP__STREAMS] = {UINT64_MAX, UINT64_MAX};
-    deliver_up_to(head, &head->captures[seat], all, output);
+    deliver_up_to(head, &head->captures->of[seat], all, output);
 }
 
 void dp__output_deliver_rest(const dp__head *head, uint32_t seat, const dp__batch *batch,
@@ -308,7 +430,7 @@ void dp__output_trim(const dp__head *head, uint32_t seat)
 {
     if (!head->captures)
         return;
-    const dp__capture *capture = &head->captures[seat];
+    const dp__capture *capture = &head->captures->of[seat];
     dp__output_log *log = capture->log;
     const uint64_t limit = limit_of(head);
     /* Acquire: the note. */
@@ -322,22 +444,29 @@ void dp__output_trim(const dp__head *head, uint32_t seat)
     }
 }
 
-void dp__output_forget(dp__capture *captures, uint32_t seats, int has_files)
+void dp__output_forget(dp__captures *captures, int has_files)
 {
-    for (uint32_t i = 0; captures && has_files && i < seats; i++)
-        close_files(&captures[i]);
+    for (uint32_t i = 0; captures && has_files && i < DP_MAX_WORKERS; i++)
+        if (captures->of[i].log)
+            close_files(&captures->of[i]);
+    for (int i = 0; captures && has_files && i < 2; i++)
+        if (captures->door[i] >= 0)
+            close(captures->door[i]);
     free(captures);
 }
 
 void dp__output_destroy(dp__head *head)
 {
-    dp__capture *captures = head->captures;
-    for (uint32_t i = 0; captures && i < head->seats; i++) {
+    dp__captures *captures = head->captures;
+    for (uint32_t i = 0; captures && i < DP_MAX_WORKERS; i++) {
+        dp__capture *capture = &captures->of[i];
         dp_output output = {.item = DP_NO_ITEM, .worker = i};
+        if (!capture->log)
+            continue;
         deliver_all(head, i, &output);
+        dp__heap_free(capture->log);
+        head->entry[i].log = NULL;
     }
-    if (captures)
-        dp__heap_free(captures[0].log);
-    dp__output_forget(captures, head->seats, 1);
+    dp__output_forget(captures, 1);
     head->captures = NULL;
 }

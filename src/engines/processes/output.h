@@ -29,24 +29,41 @@ typedef struct dp__output_log {
     int fd[DP__STREAMS]; /* For a zygote that has nothing of the application's. */
 } dp__output_log;
 
-/* Of each seat. It is memory of the application, of which the others have a copy. */
+/* Of each seat. */
 typedef struct dp__capture {
     int fd[DP__STREAMS];
-    dp__output_log *log;
+    dp__output_log *log; /* NULL: there are no files. */
     /* In the application: whoever has the place. */
     uint64_t taken[DP__STREAMS]; /* Delivered up to there. */
 } dp__capture;
 
+/* It is memory of the application, of which the others have a copy, or make one in a program begun
+   anew. Where a seat is added later the application sends its files through a socket. */
+typedef struct dp__captures {
+    int door[2]; /* The application's end and the zygote's; -1: it is closed here, or no seats can
+                    be added. */
+    dp__capture of[DP_MAX_WORKERS];
+} dp__captures;
+
 /* ---- In the application ---- */
 
-/* Makes what the options of the head want. 0 or a code. */
+/* Makes what the options of the head want, for no seat yet. 0 or a code. */
 int dp__output_create(dp__head *head);
+
+/* Makes the files of a seat, unless they are there. 0 or a code. */
+int dp__output_add(dp__head *head, uint32_t seat);
+
+/* The zygote has what there is; what comes later it is sent. */
+void dp__output_begun(dp__head *head);
+
+/* Sends the zygote the files of a seat. 0 or a code. */
+int dp__output_send(const dp__head *head, uint32_t seat);
 
 /* When all processes have ended: delivers what is left, and gives all back. */
 void dp__output_destroy(dp__head *head);
 
 /* In a child of the application: gives back what it has of it, and the files if it has those. */
-void dp__output_forget(dp__capture *captures, uint32_t seats, int has_files);
+void dp__output_forget(dp__captures *captures, int has_files);
 
 /* Delivers what was noted at a seat, of which an order of these items of the batch was carried out.
  */
@@ -63,11 +80,18 @@ void dp__output_trim(const dp__head *head, uint32_t seat);
 
 /* ---- In the zygote ---- */
 
-/* The descriptors that are to stay open: how many. */
+/* The descriptors that are to stay open: how many. At most two for each seat, and one. */
 int dp__output_descriptors(const dp__head *head, int *fds);
 
 /* In one that was begun anew, first. 0 or DP_ENOMEM. */
 int dp__output_join(const dp__head *head);
+
+/* The descriptor at which files come, or -1; takes those that have come. */
+int dp__output_door(const dp__head *head);
+void dp__output_receive(dp__head *head);
+
+/* Whether a process that begins at the seat can print where it should. */
+int dp__output_is_there(const dp__head *head, uint32_t seat);
 
 /* The process of the seat has died. */
 void dp__output_note_death(const dp__head *head, uint32_t seat);

@@ -34,6 +34,12 @@ uint32_t dp__order_give(dp__seat *seat)
     return given;
 }
 
+void dp__seat_end(dp__entry *entry)
+{
+    entry->seat->kind = DP__ORDER_END;
+    entry->ended = (dp__order_give(entry->seat) & DP__ORDER_INCARNATION) | 1;
+}
+
 uint32_t dp__order_await(dp__seat *seat, uint32_t last, int may_spin)
 {
     uint64_t until = may_spin ? dp__ticks() + (uint64_t)(DP__SPIN_NS * dp__ticks_per_ns()) : 0;

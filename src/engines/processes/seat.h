@@ -86,8 +86,9 @@ typedef struct dp__seat {
 
     /* By the zygote; published by the incarnation in the order word. */
     _Alignas(DP__LINE) dp__death death;
-    uint32_t owner; /* Of what the worker allocates in the shared heap. Set for each life. */
-    int32_t bound;  /* The CPU that the worker is bound to, or -1. By the application, at first. */
+    /* The last round in which no process could begin here, times two; and 1 if that was because its
+       hook has failed. Release. */
+    _Atomic(uint32_t) trouble;
 
     _Alignas(DP__LINE) char room[DP__SEAT_ROOM];
 } dp__seat;
@@ -141,40 +142,94 @@ static inline int dp__seat_is_at(const dp__seat *seat, const dp__spot *spot)
 /* Of most systems; where it is another nothing is protected. */
 enum { DP__PAGE = 4096 };
 
+/* How many processes there should be, in one word: { round:31 | wanted:16 | firm:16 }. Seats before
+   `wanted` should have one. Those from `firm` on are on trial: where no process can begin, that is
+   told in dp__seat::trouble, with the number of the round, and not tried again in this one. */
+typedef struct dp__size {
+    uint32_t round, wanted, firm;
+} dp__size;
+
+static inline uint64_t dp__size_word(dp__size size)
+{
+    return (uint64_t)size.round << 32 | (uint64_t)size.wanted << 16 | size.firm;
+}
+
+static inline dp__size dp__size_of(uint64_t word)
+{
+    return (dp__size){(uint32_t)(word >> 32), (uint32_t)(word >> 16) & 0xffff,
+                      (uint32_t)word & 0xffff};
+}
+
+/* What is known of a seat besides what lies there. */
+typedef struct dp__entry {
+    dp__seat *seat;
+    struct dp__output_log *log; /* Of what is printed there; NULL: there are no files. */
+    uint32_t owner;             /* Of what the worker allocates in the shared heap. */
+    _Atomic(int32_t) bound;     /* The CPU that the worker is bound to, or -1. */
+    /* For the application. Nobody is known to sit there who may be given an order; and, with 1, the
+       incarnation that was told to end, or 0. */
+    uint32_t is_vacant, ended;
+} dp__entry;
+
 /* What begins a pool and what ends it. */
 typedef struct dp__head {
-    /* Of the pool; do not change once the zygote exists. A page that workers cannot write. */
-    uint32_t seats, desks;
+    /* Of the pool, by the application, on pages that workers cannot write. These do not change once
+       the zygote exists; */
+    uint32_t desks;
     const void *pool;    /* Which one it is, in the application. */
     int32_t application; /* Its pid. */
     dp_pool_options options;
     unsigned cpus; /* As in engine.h. */
     unsigned room; /* CPUs that there are for all processes. */
     dp__inner_setters inner_setters;
-    int inner_threads; /* What a worker may start; negative: as it likes. */
     dp__desk *desk;
-    dp__seat *seat;
-    struct dp__capture *captures; /* See output.h; NULL: what tasks print goes where it likes. */
-    struct dp__output_log *logs;  /* The same. */
-    const void *home;             /* Where the application keeps the state of the pool. */
-    const void *landmark;         /* Something of the library's, where the application has it. */
+    struct dp__captures *captures; /* See output.h; NULL: what tasks print goes where it likes. */
+    int32_t door;                  /* Its end of dp__captures::door, for a zygote begun anew. */
+    const void *home;              /* Where the application keeps the state of the pool. */
+    const void *landmark;          /* Something of the library's, where the application has it. */
+    /* and these when the pool is resized. */
+    _Atomic(int32_t) inner_threads; /* What a worker may start; negative: as it likes. Relaxed. */
+    _Atomic(uint64_t) size;         /* A dp__size. Release: all it is about. */
+    _Atomic(uint32_t) seats;        /* That there are; never fewer. Release: their entries. */
+    dp__entry entry[DP_MAX_WORKERS];
 
-    /* By the zygote and the workers while the pool begins; the application sleeps on it. */
-    _Alignas(DP__PAGE) _Atomic(uint32_t) ready; /* Workers that have begun, or have failed to. */
-    _Atomic(uint32_t) refused;                  /* Those whose worker_init failed. */
-    _Atomic(uint32_t) missing;  /* Those that could not be forked, before there was a pool; also
-                                   counted as ready. */
-    _Atomic(uint32_t) broken;   /* It has given up: workers die and die. */
-    _Atomic(uint32_t) obstacle; /* A dp__obstacle: why it could not begin anew. */
-    int32_t zygote;             /* Its pid, by the process between. */
-    _Atomic(uint32_t) gone;     /* It does not look here any more. */
+    /* By the zygote and the workers; the application sleeps on it while processes begin. */
+    _Alignas(DP__PAGE) _Atomic(uint32_t) news; /* One has begun, or cannot. Release. */
+    _Atomic(uint32_t) broken;                  /* It has given up: workers die and die. */
+    _Atomic(uint32_t) obstacle;                /* A dp__obstacle: why it could not begin anew. */
+    int32_t zygote;                            /* Its pid, by the process between. */
+    _Atomic(uint32_t) gone;                    /* It does not look here any more. */
 
     /* By the application. */
-    _Alignas(DP__LINE) _Atomic(uint32_t) wanted; /* Seats that should have a process. */
-    _Atomic(uint32_t) ending;                    /* Nobody is replaced any more. */
-    _Atomic(uint32_t) open;  /* All have begun, and there is a pool. Release and acquire. */
-    dp__module_list modules; /* For processes that are begun anew. */
+    _Alignas(DP__LINE) _Atomic(uint32_t) ending; /* Nobody is replaced any more. */
+    dp__module_list modules;                     /* For processes that are begun anew. */
 } dp__head;
+
+static inline dp__seat *dp__seat_of(const dp__head *head, uint32_t number)
+{
+    return head->entry[number].seat;
+}
+
+/* Acquire: pairs with the release of who has resized the pool. */
+static inline dp__size dp__size_now(const dp__head *head)
+{
+    return dp__size_of(dp__load_acquire(&head->size));
+}
+
+static inline uint32_t dp__seats_now(const dp__head *head)
+{
+    return dp__load_acquire(&head->seats);
+}
+
+/* How many share the CPUs of the pool: where a call has its own, as many as it may have. */
+static inline uint32_t dp__workers_now(const dp__head *head)
+{
+    int is_for_call = head->options.process.start == DP_START_SNAPSHOT;
+    return is_for_call ? dp__seats_now(head) : dp__size_now(head).wanted;
+}
+
+/* Tells the process to end that sits at a vacant seat, or will be the next to sit there. */
+void dp__seat_end(dp__entry *entry);
 
 /* Where somebody is or was, as a hint of whether it is worth to spin for him. Relaxed. */
 void dp__note_here(_Atomic(uint32_t) *cpu);

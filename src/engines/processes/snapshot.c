@@ -56,7 +56,7 @@ static int find_crew(dp__snapshots *all, dp__crew **out)
     if (all->kept_count > 0)
         found = all->kept[--all->kept_count];
     dp__lock_release(&all->lock);
-    if (found && found->head->seats != workers) {
+    if (found && dp__seats_now(found->head) != workers) {
         other = found;
         found = NULL;
     }
@@ -206,7 +206,7 @@ int dp__snapshot_take(dp__snapshots *all, size_t most, int is_now, dp__carrier *
     s->generation = dp__fork_generation();
     int code = find_crew(all, &s->crew);
     if (code == 0) {
-        workers = s->crew->head->seats;
+        workers = dp__seats_now(s->crew->head);
         s->wanted = most < workers ? (uint32_t)most : workers;
         code = copy_program(s, is_now);
     }

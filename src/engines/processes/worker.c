@@ -13,10 +13,10 @@
 #include "limits.h"
 #include "output.h"
 #include "platform/clock.h"
-#include "platform/futex.h"
 #include "platform/heap.h"
 #include "platform/inner_threads.h"
 #include "platform/placement.h"
+#include "zygote.h"
 
 /* What is taken at once should last between these, in nanoseconds. */
 #define FEW_NS  5000
@@ -57,7 +57,7 @@ static void end_item(void)
     int is_worn = dp__limits_end_item(), is_news = dp__output_end_item(own_item);
     /* Leaves the rest of the order undone, which the manager then gives out again. */
     if (is_worn || is_news)
-        dp__store_relaxed(&own_head->seat[own_seat].around.stop, 1);
+        dp__store_relaxed(&dp__seat_of(own_head, own_seat)->around.stop, 1);
 }
 
 static const dp__watch *watch(void)
@@ -114,11 +114,12 @@ static void limit_inner_threads(const dp__head *head)
     static const char *const names[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                                         "MKL_NUM_THREADS", "BLIS_NUM_THREADS"};
     char number[16];
-    if (head->inner_threads < 0)
+    const int threads = dp__load_relaxed(&head->inner_threads);
+    if (threads < 0)
         return;
-    dp__inner_threads_set(&head->inner_setters, head->inner_threads, head->cpus, head->seats);
-    dp__inner_threads_set_all(head->inner_threads);
-    snprintf(number, sizeof number, "%d", head->inner_threads);
+    dp__inner_threads_set(&head->inner_setters, threads, head->cpus, dp__workers_now(head));
+    dp__inner_threads_set_all(threads);
+    snprintf(number, sizeof number, "%d", threads);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         setenv(names[i], number, 1);
 }
@@ -128,25 +129,32 @@ static void begin(const dp_pool_options *options)
     on_exit(leave_at_once, NULL);
     dp__output_attach(own_head, own_seat);
     limit_inner_threads(own_head);
-    if (dp__limits_set(&options->process, &own_head->seat[own_seat]) != 0)
+    if (dp__limits_set(&options->process, dp__seat_of(own_head, own_seat)) != 0)
         _exit(1);
     int failed =
         options->worker_init && options->worker_init(options->worker_context, own_seat) != 0;
     dp__limits_start();
     dp__output_start();
     if (failed)
-        dp__fetch_add_acq_rel(&own_head->refused, 1);
-    dp__fetch_add_acq_rel(&own_head->ready, 1);
-    dp__futex_wake_shared(&own_head->ready, INT32_MAX);
-    if (failed)
         _exit(DP__WORKER_REFUSED);
+}
+
+/* Or not, if the system refuses. Where the pool is resized meanwhile the zygote may have bound it
+   elsewhere just before. */
+static void bind(const dp__entry *entry)
+{
+    int32_t bound;
+    do {
+        bound = dp__load_acquire(&entry->bound);
+        dp__pin_thread(bound);
+    } while (dp__load_acquire(&entry->bound) != bound);
 }
 
 /* What the others go by. Where it is refused they have to trust the tasks that much. */
 static void protect(dp__head *head)
 {
-    if (offsetof(dp__head, ready) % (size_t)sysconf(_SC_PAGESIZE) == 0)
-        mprotect(head, offsetof(dp__head, ready), PROT_READ);
+    if (offsetof(dp__head, news) % (size_t)sysconf(_SC_PAGESIZE) == 0)
+        mprotect(head, offsetof(dp__head, news), PROT_READ);
 }
 
 /* Tells who waits for this seat. What else it may do is told as by dp__desk_ring(). */
@@ -158,20 +166,21 @@ static int ring(const dp__head *head, const dp__seat *seat)
 
 _Noreturn void dp__worker_main(dp__head *head, uint32_t number, uint32_t incarnation)
 {
-    dp__seat *seat = &head->seat[number];
+    dp__seat *seat = dp__seat_of(head, number);
     own_head = head;
     /* Nor is it in the calls that the forking thread was in, or has what was in force there. */
     dp__here = (dp__context){.batch = NULL};
     own_local = NULL; /* In a pool that a task has made, what the worker outside has. */
     protect(head);
-    dp__heap_set_owner(seat->owner);
-    dp__pin_thread(seat->bound); /* Or not, if the system refuses. */
+    dp__heap_set_owner(head->entry[number].owner);
+    bind(&head->entry[number]);
     own_seat = number;
     dp__home = dp__modules_are_foreign() ? head->home : NULL;
     begin(&head->options);
     dp__store_relaxed(&seat->since, dp__now_ns());
     dp__store_release(&seat->alive, incarnation | DP__ALIVE_BEGUN);
     ring(head, seat);
+    dp__news_tell(head);
     int may_spin = 0;
     for (uint32_t last = incarnation;;) {
         last = dp__order_await(seat, last, may_spin);

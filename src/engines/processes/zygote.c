@@ -20,6 +20,7 @@
 #include "platform/descriptor.h"
 #include "platform/futex.h"
 #include "platform/heap.h"
+#include "platform/placement.h"
 #include "worker.h"
 
 /* dp_pool_process_options::max_deaths, if the options do not say: at least. Many workers may die of
@@ -46,8 +47,10 @@ typedef struct keeper {
     pid_t own;
     pid_t *pid;         /* Of each seat; 0: nobody sits there. */
     uint32_t *life;     /* Of each seat; what stands there its worker may have written over. */
-    uint32_t *owner;    /* The same. */
-    int knows_owners;   /* They have been copied from there, before a worker could write. */
+    uint32_t *failed;   /* Of each seat: the round in which no process could begin there. */
+    uint32_t seats;     /* That ever were wanted. */
+    dp__size size;      /* As it was last seen. */
+    uint32_t lost;      /* The last round in which some process could not begin. */
     unsigned barren;    /* Deaths in a row that count: see count_barren(). */
     int lacks;          /* A worker that could not be forked. */
     int64_t give_up_at; /* When it gives up unless it has forked one; INT64_MAX: it has. */
@@ -116,77 +119,107 @@ static void break_off(keeper *z)
     dp__store_release(&z->head->broken, 1);
 }
 
+/* ---- Beginning ---- */
+
 static uint32_t life_of(const dp__seat *seat)
 {
     return dp__load_acquire(&seat->order) & DP__ORDER_INCARNATION;
 }
 
+void dp__news_tell(dp__head *head)
+{
+    /* Release: what is new. */
+    dp__fetch_add_acq_rel(&head->news, 1);
+    dp__futex_wake_shared(&head->news, INT32_MAX);
+}
+
+static int is_on_trial(const keeper *z, uint32_t seat)
+{
+    return seat >= z->size.firm && seat < z->size.wanted;
+}
+
+/* The application is waiting for a process that does not come. */
+static void tell_trouble(keeper *z, uint32_t seat, uint32_t is_refused)
+{
+    z->lost = z->failed[seat] = z->size.round;
+    dp__store_release(&dp__seat_of(z->head, seat)->trouble, z->size.round << 1 | is_refused);
+    dp__news_tell(z->head);
+}
+
+/* Whether no process is to begin at the seat, since one could not in this round, there or
+   elsewhere: what is on trial begins as a whole. Those who have begun do so to their end. */
+static int is_spared(keeper *z, uint32_t seat)
+{
+    if (!is_on_trial(z, seat) || z->lost != z->size.round)
+        return 0;
+    if (z->failed[seat] != z->size.round)
+        tell_trouble(z, seat, 0);
+    return 1;
+}
+
 static void spawn(keeper *z, uint32_t seat)
 {
     uint32_t life = z->life[seat];
-    pid_t pid = fork();
+    pid_t pid = dp__output_is_there(z->head, seat) ? fork() : -1;
     if (pid == 0) {
         become_worker(z);
         dp__worker_main(z->head, seat, life);
     }
     z->pid[seat] = pid > 0 ? pid : 0;
-    z->lacks |= pid < 0;
+    if (pid < 0 && is_on_trial(z, seat))
+        tell_trouble(z, seat, 0);
+    else
+        z->lacks |= pid < 0;
 }
 
-/* Seats that should have a process and have none. */
-static uint32_t count_empty(const keeper *z)
+/* A vacant seat at which nobody sits may have an order to end that nobody has seen. The life in
+   which it was given is over. */
+static void make_fresh(keeper *z, uint32_t number)
 {
-    uint32_t wanted = dp__load_acquire(&z->head->wanted), empty = 0;
-    for (uint32_t i = 0; i < wanted && i < z->head->seats; i++)
-        empty += z->pid[i] == 0;
-    return empty;
+    const dp__death killed = {.signal = SIGKILL};
+    dp__seat *seat = dp__seat_of(z->head, number);
+    if (dp__load_acquire(&seat->order) & DP__ORDER_NUMBER)
+        dp__order_bury(seat, &killed);
+    z->life[number] = life_of(seat);
+}
+
+/* Looks how many processes there should be. */
+static void read_size(keeper *z)
+{
+    uint32_t round = z->size.round;
+    z->size = dp__size_now(z->head);
+    if (z->size.round == round)
+        return;
+    dp__output_receive(z->head);
+    for (uint32_t i = 0; i < z->size.wanted; i++) {
+        if (i >= z->size.firm && z->pid[i] == 0)
+            make_fresh(z, i);
+        if (z->pid[i] > 0) /* It may be another one now. */
+            dp__pin_thread_of(z->pid[i], dp__load_acquire(&z->head->entry[i].bound));
+    }
+    if (z->seats < z->size.wanted)
+        z->seats = z->size.wanted;
 }
 
 static int is_anybody_there(const keeper *z)
 {
     uint32_t i = 0;
-    while (i < z->head->seats && z->pid[i] == 0)
+    while (i < z->seats && z->pid[i] == 0)
         i++;
-    return i < z->head->seats;
-}
-
-/* The pool is only beginning, and now should rather not. Nor do those begin that are still to come;
-   the others do, since the application waits until all that can have. */
-static void do_without_the_rest(keeper *z)
-{
-    uint32_t rest = count_empty(z);
-    z->lacks = 0;
-    dp__fetch_add_acq_rel(&z->head->missing, rest);
-    /* Release: that. */
-    dp__fetch_add_acq_rel(&z->head->ready, rest);
-    dp__futex_wake_shared(&z->head->ready, INT32_MAX);
+    return i < z->seats;
 }
 
 static void spawn_missing(keeper *z)
 {
     if (dp__load_acquire(&z->head->ending) || dp__load_relaxed(&z->head->broken))
         return;
-    uint32_t wanted = dp__load_acquire(&z->head->wanted), seats = z->head->seats;
-    uint32_t unfit = dp__load_acquire(&z->head->refused) + dp__load_relaxed(&z->head->missing);
-    /* One that was refused is not replaced. Before there is a pool the application has the others
-       end, once they have begun; but it would wait for one that has died in there. */
-    if (unfit > 0) {
-        if (dp__load_acquire(&z->head->open) || count_empty(z) > unfit)
-            break_off(z);
-        return;
-    }
+    /* After those who have died were buried: whoever told one of them to end has first said that it
+       is not to be replaced. */
+    read_size(z);
     z->lacks = 0;
-    for (uint32_t i = 0; wanted > 0 && !z->knows_owners && i < seats; i++)
-        z->owner[i] = z->head->seat[i].owner;
-    z->knows_owners |= wanted > 0;
-    for (uint32_t i = 0; i < wanted && i < seats; i++) {
-        if (z->pid[i] == 0)
+    for (uint32_t i = 0; i < z->size.wanted; i++)
+        if (z->pid[i] == 0 && !is_spared(z, i))
             spawn(z, i);
-        if (z->lacks && dp__load_acquire(&z->head->ready) < wanted) {
-            do_without_the_rest(z);
-            return;
-        }
-    }
 }
 
 /* Calls wait for a worker, but not for ever. */
@@ -209,7 +242,7 @@ static void kill_worker(pid_t pid)
 
 static void kill_all(const keeper *z)
 {
-    for (uint32_t i = 0; i < z->head->seats; i++)
+    for (uint32_t i = 0; i < z->seats; i++)
         if (z->pid[i] > 0)
             kill_worker(z->pid[i]);
 }
@@ -235,48 +268,70 @@ static int has_worked(const dp__seat *seat, uint32_t word, uint32_t life)
     return (word & DP__ORDER_NUMBER) && dp__load_acquire(&seat->at) != 0;
 }
 
-static int has_lasted(const dp__seat *seat, uint32_t life)
+static int has_begun(const dp__seat *seat, uint32_t life)
 {
     uint32_t alive = dp__load_acquire(&seat->alive) & ~(uint32_t)DP__ALIVE_LEAVING;
-    return alive == (life | DP__ALIVE_BEGUN) &&
-           dp__now_ns() - dp__load_relaxed(&seat->since) >= LASTING_NS;
+    return alive == (life | DP__ALIVE_BEGUN);
+}
+
+static int has_lasted(const dp__seat *seat, uint32_t life)
+{
+    return has_begun(seat, life) && dp__now_ns() - dp__load_relaxed(&seat->since) >= LASTING_NS;
+}
+
+static unsigned max_barren(const keeper *z)
+{
+    unsigned two_each = 2 * z->size.wanted, asked = z->head->options.process.max_deaths;
+    return asked ? asked : two_each > MIN_BARREN ? two_each : MIN_BARREN;
 }
 
 /*
  * Workers that die of themselves and have not been of any use are not replaced for ever. Neither
  * for nor against it are those whose hook has failed, which ends the pool anyway, or whom somebody
  * has killed; nor those that had an order, which may have been to end; else the manager counts
- * them, who can tell which items that costs.
+ * them, who can tell which items that costs. Whether this one was one too many.
  */
-static void count_barren(keeper *z, const dp__seat *seat, uint32_t life, const siginfo_t *how)
+static int count_barren(keeper *z, const dp__seat *seat, uint32_t life, int is_own)
 {
     uint32_t word = dp__load_acquire(&seat->order);
-    int is_own = how->si_code == CLD_EXITED ? how->si_status != DP__WORKER_REFUSED
-                                            : how->si_status != SIGKILL;
     if (has_worked(seat, word, life) || has_lasted(seat, life))
         z->barren = 0;
     else if (is_own && (word & ~DP__ORDER_ASLEEP) == life)
-        z->barren++;
+        return ++z->barren >= max_barren(z);
+    return 0;
 }
 
-static unsigned max_barren(const dp__head *head)
+/* What a death means for those that are to come. `is_refused`: its hook has failed. A process that
+   was told to end meanwhile means nothing. */
+static void draw_conclusions(keeper *z, uint32_t number, uint32_t is_refused, int is_too_much)
 {
-    unsigned two_each = 2 * head->seats, asked = head->options.process.max_deaths;
-    return asked ? asked : two_each > MIN_BARREN ? two_each : MIN_BARREN;
+    if (!is_on_trial(z, number)) {
+        if (is_too_much || (is_refused && number < z->size.firm))
+            break_off(z);
+        return;
+    }
+    /* Where one cannot begin those who have are only waited for, so that they can end. */
+    if (is_refused || is_too_much || z->lost == z->size.round)
+        tell_trouble(z, number, is_refused);
+    if (is_too_much)
+        z->barren = 0;
 }
 
 /* The seat goes to its next life, in which it has no order yet; who gave one in this life finds
    that out. */
 static void bury(keeper *z, uint32_t number, const siginfo_t *how)
 {
-    dp__seat *seat = &z->head->seat[number];
-    uint32_t life = z->life[number];
+    dp__seat *seat = dp__seat_of(z->head, number);
+    uint32_t word = dp__load_acquire(&seat->order), life = z->life[number];
+    uint32_t owner = z->head->entry[number].owner;
     int by_exit = how->si_code == CLD_EXITED, status = how->si_status;
+    uint32_t is_refused =
+        by_exit && status == DP__WORKER_REFUSED && word == life && !has_begun(seat, life);
     z->pid[number] = 0;
-    if (z->owner[number] > 0)
-        dp__heap_free_of(z->owner[number]);
-    seat->owner = z->owner[number];
-    count_barren(z, seat, life, how);
+    if (owner > 0)
+        dp__heap_free_of(owner);
+    int is_own = by_exit ? status != DP__WORKER_REFUSED : status != SIGKILL;
+    int is_too_much = count_barren(z, seat, life, is_own);
     dp__output_note_death(z->head, number);
     int is_oom = !by_exit && status == SIGKILL && has_memory_run_out(z);
     dp__death death = {how->si_pid, by_exit ? 0 : status, by_exit ? status : 0, is_oom};
@@ -287,8 +342,7 @@ static void bury(keeper *z, uint32_t number, const siginfo_t *how)
     uint32_t desk = dp__load_relaxed(&seat->desk);
     if (desk < z->head->desks)
         dp__desk_ring(&z->head->desk[desk]);
-    if (z->barren >= max_barren(z->head))
-        break_off(z);
+    draw_conclusions(z, number, is_refused, is_too_much);
 }
 
 /* Takes those away that have died, with whatever they have begun in their group. */
@@ -301,7 +355,7 @@ static void reap(keeper *z)
             return;
         kill(-how.si_pid, SIGKILL);
         waitid(P_PID, (id_t)how.si_pid, &how, WEXITED);
-        for (uint32_t i = 0; i < z->head->seats; i++)
+        for (uint32_t i = 0; i < z->seats; i++)
             if (z->pid[i] == how.si_pid)
                 bury(z, i, &how);
     }
@@ -331,7 +385,7 @@ static int stop(pid_t pid)
    on either. */
 static void kill_if_still_there(const keeper *z, uint32_t number, uint32_t order, dp__spot there)
 {
-    const dp__seat *seat = &z->head->seat[number];
+    const dp__seat *seat = dp__seat_of(z->head, number);
     pid_t pid = z->pid[number];
     if (pid <= 0 || stop(pid) < 0)
         return;
@@ -344,8 +398,8 @@ static void kill_if_still_there(const keeper *z, uint32_t number, uint32_t order
 
 static void answer_requests(keeper *z)
 {
-    for (uint32_t i = 0; i < z->head->seats; i++) {
-        dp__seat *seat = &z->head->seat[i];
+    for (uint32_t i = 0; i < z->seats; i++) {
+        dp__seat *seat = dp__seat_of(z->head, i);
         /* It has begun another life by itself, and nobody could find it there. */
         if (z->pid[i] > 0 && life_of(seat) != z->life[i])
             kill_worker(z->pid[i]);
@@ -407,8 +461,10 @@ static int wait_time(const keeper *z)
 /* Returns when there is nobody left. */
 static void watch(keeper *z)
 {
-    struct pollfd set[] = {
-        {z->call, POLLIN, 0}, {z->application, POLLIN, 0}, {z->children, POLLIN, 0}};
+    struct pollfd set[] = {{z->call, POLLIN, 0},
+                           {z->application, POLLIN, 0},
+                           {z->children, POLLIN, 0},
+                           {dp__output_door(z->head), POLLIN, 0}};
     z->kill_at = z->give_up_at = INT64_MAX;
     for (;;) {
         int is_broken = dp__load_relaxed(&z->head->broken) != 0;
@@ -419,13 +475,15 @@ static void watch(keeper *z)
             z->kill_at = is_broken ? 0 : dp__deadline(GRACE_NS);
         if (is_ending && dp__now_ns() >= z->kill_at)
             kill_all(z);
-        poll(set, 3, wait_time(z));
+        poll(set, 4, wait_time(z));
         if (set[1].revents) { /* The application has ended. */
             kill_all(z);
             return;
         }
         drain(z->call);
         drain(z->children);
+        dp__output_receive(z->head);
+        read_size(z);
         reap(z);
         answer_requests(z);
         spawn_missing(z);
@@ -439,14 +497,14 @@ _Noreturn void dp__zygote_main(dp__head *head, int call, int application)
     if (head->options.process.start != DP_START_EXEC)
         dp__modules_come_from(NULL);
     keeper z = {.head = head, .call = call, .application = application};
-    int *keep = calloc(4 + DP__STREAMS * (size_t)head->seats, sizeof *keep);
-    z.pid = calloc(head->seats, sizeof *z.pid);
-    z.life = calloc(head->seats, sizeof *z.life);
-    z.owner = calloc(head->seats, sizeof *z.owner);
+    int *keep = calloc(5 + DP__STREAMS * (size_t)dp__seats_now(head), sizeof *keep);
+    z.pid = calloc(DP_MAX_WORKERS, sizeof *z.pid);
+    z.life = calloc(DP_MAX_WORKERS, sizeof *z.life);
+    z.failed = calloc(DP_MAX_WORKERS, sizeof *z.failed);
     if (keep)
         begin(&z, keep);
     z.oom_kills = dp__oom_kills();
-    if (keep && z.pid && z.life && z.owner && z.children >= 0) {
+    if (keep && z.pid && z.life && z.failed && z.children >= 0) {
         spawn_missing(&z);
         watch(&z);
     }

@@ -10,6 +10,9 @@
    descriptor by whose end it knows that the application has ended. */
 _Noreturn void dp__zygote_main(dp__head *head, int call, int application);
 
+/* There and in a worker: something is new that dp__head::news tells of. */
+void dp__news_tell(dp__head *head);
+
 /* ---- launch.c: in the application ---- */
 
 /* What the application keeps of it. */
@@ -22,11 +25,22 @@ typedef struct dp__zygote {
    when this returns. 0; DP_EPROCESS, DP_ENOTSUP, or DP_EINIT when a worker's hook has failed. */
 int dp__zygote_start(dp__zygote *zygote, dp__head *head);
 
-/* The two halves of it: forks the zygote, which begins as many workers as dp__head::wanted says,
-   now or when that was raised and it was called; and waits until they have begun. Where one fails,
+/* The two halves of it: forks the zygote, which begins as many workers as are wanted, now or
+   when that was said and it was called; and waits until they have begun. Where one fails,
    nothing is left. */
 int dp__zygote_fork(dp__zygote *zygote, dp__head *head);
 int dp__zygote_await(dp__zygote *zygote, dp__head *head);
+
+/* Has so many seats wanted, which are there, before there is a zygote or before it is called. */
+void dp__zygote_want(dp__head *head, uint32_t workers);
+
+/* The same while there are others, and waits until processes have begun at all that are
+   vacant. 0; DP_EPROCESS, DP_EINIT, or DP_ECLOSED if the pool ends meanwhile, and then others may
+   have begun: dp__zygote_shrink() is due. One thread at a time, as that. */
+int dp__zygote_grow(const dp__zygote *zygote, dp__head *head, uint32_t workers);
+
+/* Has fewer seats wanted. Who sits at the others is not replaced, and is to be told to end. */
+void dp__zygote_shrink(const dp__zygote *zygote, dp__head *head, uint32_t workers);
 
 /* Something has been written for it to find. */
 void dp__zygote_call(const dp__zygote *zygote);

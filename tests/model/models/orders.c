@@ -13,6 +13,7 @@ enum { ORDERS = 2 };
 
 static struct {
     dp__seat seat;
+    dp__entry entry;
     dp__desk desk;
     int deaths; /* How many may still happen. */
     _Atomic(uint32_t) is_ending;
@@ -74,6 +75,7 @@ static void kill_somebody(void *unused)
 static void body(void)
 {
     all = calloc(1, sizeof *all);
+    all->entry.seat = &all->seat;
     dp__store_relaxed(&doom, 0);
     all->deaths = 1;
     int worker = model_spawn(sit, NULL), killer = model_spawn(kill_somebody, NULL);
@@ -95,8 +97,7 @@ static void body(void)
         i++;
     }
     dp__store_relaxed(&all->is_ending, 1);
-    all->seat.kind = DP__ORDER_END;
-    dp__order_give(&all->seat);
+    dp__seat_end(&all->entry);
     model_join(killer);
     model_join(worker);
     free(all);
