@@ -476,9 +476,11 @@ static void watch(keeper *z)
         if (is_ending && dp__now_ns() >= z->kill_at)
             kill_all(z);
         poll(set, 4, wait_time(z));
-        if (set[1].revents) { /* The application has ended. */
+        if (set[1].revents) {
+            /* The application has ended. If it was a worker, what it had in the shared heap is
+               freed and may be somebody else's: nothing is told there. */
             kill_all(z);
-            return;
+            _exit(0);
         }
         drain(z->call);
         drain(z->children);
