@@ -2,12 +2,12 @@
 #include "carry.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "dp/error.h"
 #include "limits.h"
 #include "output.h"
 #include "platform/clock.h"
+#include "todo.h"
 
 /*
  * One thread of the application, the one that waits for the call anyway, shares the items out among
@@ -44,15 +44,13 @@ typedef struct manager {
     uint32_t *held; /* Places: first those at work, then those that are idle. */
     uint32_t busy, idle;
     uint32_t most, room; /* How many it may keep, and how many there is memory for. */
-    dp__stretch *todo;   /* What no order is out for. */
-    size_t todo_count, todo_room;
-    unsigned barren; /* Deaths in a row before anything was begun. */
-    int is_for_one;  /* All is for one worker. */
-    int is_stopping; /* Nothing more is begun. */
-    int64_t kill_at; /* When workers that do not stop are killed; INT64_MAX: not. */
-    int64_t looked;  /* When it last looked round. */
+    dp__todo todo;       /* What no order is out for. */
+    unsigned barren;     /* Deaths in a row before anything was begun. */
+    int is_for_one;      /* All is for one worker. */
+    int is_stopping;     /* Nothing more is begun. */
+    int64_t kill_at;     /* When workers that do not stop are killed; INT64_MAX: not. */
+    int64_t looked;      /* When it last looked round. */
     uint32_t few_held[FEW];
-    dp__stretch few_todo[FEW];
 } manager;
 
 static dp__place *place_of(const manager *m, uint32_t index)
@@ -62,38 +60,12 @@ static dp__place *place_of(const manager *m, uint32_t index)
 
 /* ---- What is to be done ---- */
 
-/* An array of twice as many in place of one that lies in `few` while it is small; NULL if there is
-   no memory, and then that stays. */
-static void *enlarge(void *array, const void *few, size_t count, size_t each)
-{
-    void *larger = malloc(2 * count * each);
-    if (!larger)
-        return NULL;
-    memcpy(larger, array, count * each);
-    if (array != few)
-        free(array);
-    return larger;
-}
-
-/* Whether there is memory for one more. */
-static int has_room(manager *m)
-{
-    if (m->todo_count < m->todo_room)
-        return 1;
-    void *larger = enlarge(m->todo, m->few_todo, m->todo_room, sizeof *m->todo);
-    if (!larger)
-        return 0;
-    m->todo = larger;
-    m->todo_room *= 2;
-    return 1;
-}
-
 static void push_stretch(manager *m, const dp__stretch *what)
 {
     if (what->begin >= what->end)
         return;
-    if (has_room(m))
-        m->todo[m->todo_count++] = *what;
+    if (dp__todo_has_room(&m->todo))
+        dp__todo_push(&m->todo, what);
     else
         m->wire->fail(m->batch, what->begin, what->end, DP_ENOMEM);
 }
@@ -114,39 +86,15 @@ static void push_rest(manager *m, const dp__place *place, size_t begin, unsigned
 static int take_back(manager *m, dp__place *place, int all)
 {
     size_t end = place->out.end;
-    size_t items = has_room(m) ? dp__place_take_back(place, m->chunk, all) : 0;
+    size_t items = dp__todo_has_room(&m->todo) ? dp__place_take_back(place, m->chunk, all) : 0;
     push(m, end - items, end);
     return items > 0;
 }
 
-static size_t items_to_do(const manager *m)
-{
-    size_t items = 0;
-    for (size_t i = 0; i < m->todo_count; i++)
-        items += m->todo[i].end - m->todo[i].begin;
-    return items;
-}
-
-/* Takes at most so many items off the list; SIZE_MAX: all that stand together. */
-static dp__stretch pop(manager *m, size_t most)
-{
-    dp__stretch *last = &m->todo[m->todo_count - 1], taken = *last;
-    if (most < SIZE_MAX && last->one_by_one)
-        most = 1;
-    if (taken.end - taken.begin <= most) {
-        m->todo_count--;
-        return taken;
-    }
-    taken.end = taken.begin + most;
-    last->begin = taken.end;
-    last->before = 0;
-    return taken;
-}
-
 static void leave_all(manager *m)
 {
-    while (m->todo_count > 0) {
-        dp__stretch left = pop(m, SIZE_MAX);
+    while (m->todo.count > 0) {
+        dp__stretch left = dp__todo_pop(&m->todo, SIZE_MAX);
         m->wire->leave(m->batch, left.begin, left.end);
     }
 }
@@ -373,14 +321,14 @@ static uint32_t sort_idle(manager *m)
 /* Items for one of so many workers. */
 static size_t share_of(const manager *m, uint32_t workers)
 {
-    size_t items = items_to_do(m), chunk = m->chunk ? m->chunk : 1;
+    size_t items = dp__todo_items(&m->todo), chunk = m->chunk ? m->chunk : 1;
     size_t share = (items - 1) / workers + 1;
     return (share - 1) / chunk * chunk + chunk;
 }
 
 static void order_next(manager *m, uint32_t alive)
 {
-    dp__stretch what = pop(m, share_of(m, alive));
+    dp__stretch what = dp__todo_pop(&m->todo, share_of(m, alive));
     dp__place *place = place_of(m, m->busy);
     size_t items = dp__place_order(place, m->desk, m->wire, m->batch, m->chunk, &what);
     if (items == 0) {
@@ -414,7 +362,7 @@ static void follow_size(manager *m)
     if (m->is_for_one)
         return;
     while (m->room < size) {
-        void *larger = enlarge(m->held, m->few_held, m->room, sizeof *m->held);
+        void *larger = dp__enlarge(m->held, m->few_held, m->room, sizeof *m->held);
         if (!larger)
             break;
         m->held = larger;
@@ -426,7 +374,7 @@ static void follow_size(manager *m)
 /* More places, if there is work for them. How many of those held are ready for it. */
 static uint32_t find_places(manager *m)
 {
-    size_t items = items_to_do(m);
+    size_t items = dp__todo_items(&m->todo);
     follow_size(m);
     uint32_t alive = sort_idle(m);
     /* A place that has become free since may help a late worker. */
@@ -449,7 +397,7 @@ static uint32_t find_places(manager *m)
 static void assign(manager *m)
 {
     uint32_t alive = find_places(m);
-    for (; alive > 0 && (m->todo_count > 0 || take_over(m)); alive--)
+    for (; alive > 0 && (m->todo.count > 0 || take_over(m)); alive--)
         order_next(m, alive);
 }
 
@@ -507,8 +455,8 @@ static void give_up(manager *m)
     dp__desk_wait(desk, dp__desk_look(desk), dp__deadline(TICK_NS));
     while (m->busy > 0)
         settle(m, 0, dp__place_look(place_of(m, 0)) == DP__DONE ? DP__DONE : DP__OUT);
-    while (m->todo_count > 0) {
-        dp__stretch lost = pop(m, SIZE_MAX);
+    while (m->todo.count > 0) {
+        dp__stretch lost = dp__todo_pop(&m->todo, SIZE_MAX);
         m->wire->fail(m->batch, lost.begin, lost.end, DP_EBROKEN);
     }
 }
@@ -598,12 +546,12 @@ static void manage(manager *m)
         /* Not even what a late worker has left. */
         if (!m->is_stopping)
             assign(m);
-        if (m->todo_count == 0 && m->busy == 0)
+        if (m->todo.count == 0 && m->busy == 0)
             break;
         if (m->busy + m->idle > 0) {
             await(m);
             share_places(m);
-        } else if (m->todo_count > 0) {
+        } else if (m->todo.count > 0) {
             int place = dp__crew_await(m->crew, m->desk, dp__deadline(TICK_NS));
             if (place >= 0)
                 hold(m, place);
@@ -630,16 +578,14 @@ void dp__crew_carry(dp__crew *crew, dp__batch *batch, const dp__wire *wire, size
     }
     m.desk = (uint32_t)desk;
     m.held = m.few_held;
-    m.todo = m.few_todo;
-    m.todo_room = FEW;
+    dp__todo_begin(&m.todo);
     m.room = FEW;
     /* What is handed out together is handed to one worker, in several orders if it is large. */
     m.is_for_one = chunk >= end - begin;
     m.most = 1;
     push(&m, begin, end);
     manage(&m);
-    if (m.todo != m.few_todo)
-        free(m.todo);
+    dp__todo_end(&m.todo);
     if (m.held != m.few_held)
         free(m.held);
     dp__crew_leave(crew, desk);

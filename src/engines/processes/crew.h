@@ -9,14 +9,8 @@
 
 #include "platform/lock.h"
 #include "seat.h"
+#include "todo.h"
 #include "zygote.h"
-
-/* Items that are to be run. */
-typedef struct dp__stretch {
-    size_t begin, end;
-    unsigned before; /* How often a process was lost that had begun the first of them. */
-    int one_by_one;  /* Each is ordered for itself: some of them are not what they seem. */
-} dp__stretch;
 
 /* What the application knows of a seat. Whoever has taken it is the only one to touch it. */
 typedef struct dp__place {
