@@ -211,11 +211,13 @@ static int is_anybody_there(const keeper *z)
 
 static void spawn_missing(keeper *z)
 {
-    if (dp__load_acquire(&z->head->ending) || dp__load_relaxed(&z->head->broken))
-        return;
     /* After those who have died were buried: whoever told one of them to end has first said that it
        is not to be replaced. */
     read_size(z);
+    /* After that: who tells all to end says so first, and an order of theirs may just have been
+       taken for one of an earlier life. Acquire there and here. */
+    if (dp__load_acquire(&z->head->ending) || dp__load_relaxed(&z->head->broken))
+        return;
     z->lacks = 0;
     for (uint32_t i = 0; i < z->size.wanted; i++)
         if (z->pid[i] == 0 && !is_spared(z, i))
