@@ -401,6 +401,35 @@ static int count_range(size_t begin, size_t end, void *context)
     return 0;
 }
 
+typedef struct large {
+    atomic_int *ranges;
+    char rest[5 << 20];
+} large;
+
+static int count_ranges(size_t begin, size_t end, void *context)
+{
+    (void)begin, (void)end;
+    atomic_fetch_add(((const large *)context)->ranges, 1);
+    return 0;
+}
+
+/* Each message would else have one index. */
+DP_TEST(transport, large_contexts_are_no_reason_for_more_messages)
+{
+    enum { INDICES = 400 };
+    dp_pool *pool = new_processes(2);
+    large *context = calloc(1, sizeof *context);
+    cr_assert(context);
+    context->ranges = new_shared(sizeof *context->ranges);
+    dp_options options = {.context_size = sizeof *context, .chunk = INDICES / 8};
+    EXPECT(0, dp_pool_for(pool, count_ranges, context, 0, INDICES, &options));
+    /* What is left of an order may be given to somebody else in the middle of a chunk. */
+    cr_assert_leq(atomic_load(context->ranges), INDICES / 4);
+    dp_shared_free(context->ranges);
+    free(context);
+    end_pool(pool);
+}
+
 static int sum_range(void *sum, size_t begin, size_t end, void *context)
 {
     (void)context;

@@ -328,7 +328,8 @@ unsigned dp__crew_share(dp__crew *crew)
 
 /* ---- Orders ---- */
 
-/* Parcels are not made larger than this, unless for a single item. */
+/* What a parcel has of its items is not made larger than this, unless for a single one. What all
+   items of the call share comes on top, and is no reason to send it more often. */
 enum { MAX_PARCEL = 4 << 20 };
 
 /* Nor have they more items: a slice has numbers of 32 bits. */
@@ -367,11 +368,13 @@ size_t dp__place_order(dp__place *place, uint32_t desk, const dp__wire *wire,
                        const dp__batch *batch, size_t chunk, const dp__stretch *what)
 {
     dp__seat *seat = place->seat;
-    size_t items = what->end - what->begin, bytes;
+    size_t items = what->end - what->begin, bytes, shared = 0;
     char *memory;
     for (;; items = items / 2) {
         bytes = measure(wire, batch, what->begin, what->begin + items);
-        if (items > 1 && (bytes > MAX_PARCEL || items > MAX_ITEMS))
+        if (bytes > MAX_PARCEL && shared == 0)
+            shared = measure(wire, batch, what->begin, what->begin);
+        if (items > 1 && (bytes - shared > MAX_PARCEL || items > MAX_ITEMS))
             continue;
         if ((memory = room_for(place, bytes)))
             break;
