@@ -55,10 +55,10 @@ typedef struct dp__scan {
     const void *identity;
     /* An accumulator for each block, then the carry, then one to work in. */
     char *memory;
+    elements elements; /* The context of fold and scan, for arrays. */
     /* Blocks in front that have been scanned. The carry is their sum and belongs to whoever has the
        block of this number, which is one thread; it hands both on with a release. */
-    _Atomic(size_t) ready;
-    elements elements; /* The context of fold and scan, for arrays. */
+    _Atomic(size_t) ready; /* Must be last: other processes get what stands before it. */
 } dp__scan;
 
 /* One of the two batches. */
@@ -136,7 +136,7 @@ static void pack_step(const dp__call *call, dp__parcel *parcel, dp__call *sent)
     size_t bytes = (s->count - 1) * scan->stride + scan->size + scan->spare;
     void *accumulated = dp__parcel_block(&items, s->accumulated, bytes, ways);
     size_t *over = dp__parcel_block(&items, s->over, sizeof *over, ways);
-    const dp__scan *cut = dp__parcel_block(&items, scan, sizeof *scan, DP__PARCEL_IN);
+    const dp__scan *cut = dp__parcel_block(&items, scan, offsetof(dp__scan, ready), DP__PARCEL_IN);
     elements e = scan->elements;
     void *context = s->context;
     if (e.size > 0) {
