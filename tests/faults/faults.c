@@ -11,6 +11,8 @@
  * can be made later.
  *
  *     faults [SCENARIO...]   these only, or all
+ *     faults --threads       all that have no processes
+ *     faults --processes     all that have
  *
  * DP_TEST_LONG=1 refuses every single call, and more pairs, by another seed each time;
  * DP_TEST_SEED=N repeats one. DP_TEST_SAMPLE=1 is for what takes long to fork, and for builds
@@ -82,13 +84,19 @@ static int run_with(const scenario *s, tally *t, fault which, int nth, int onwar
     return run_once(s, t);
 }
 
-/* The first call, the second and so on. What dp can do without it may call very often: of those
+/* The call after this one that is refused. What dp can do without it may call very often: of those
    calls only the first are refused one by one, and then some. */
+static int next(int nth, fault which)
+{
+    if (is_sample)
+        return 2 * nth;
+    return is_long || fault_codes[which] != 0 || nth < MANY ? nth + 1 : nth + nth / 2;
+}
+
 static void run_fault(const scenario *s, tally *t, fault which, int onwards)
 {
-    int all = is_long || (fault_codes[which] != 0 && !is_sample);
     for (int nth = 1; nth <= fault_most_calls(which) && t->failures < MAX_FAILURES;
-         nth += nth < MANY || all ? 1 : nth / 2)
+         nth = next(nth, which))
         if (!run_with(s, t, which, nth, onwards))
             break;
 }
@@ -166,20 +174,19 @@ int main(int argc, char **argv)
     static const scenario *const groups[] = {
         pool_scenarios,  verb_scenarios,    future_scenarios,       task_scenarios,
         other_scenarios, process_scenarios, interprocess_scenarios, journal_scenarios};
-    enum { FORKING = 5 }; /* So many do not. */
+    enum { GROUPS = sizeof groups / sizeof groups[0], FORKING = 5 }; /* So many do not. */
     is_long = is_set("DP_TEST_LONG");
     uint64_t random = seed();
     int failures = 0;
     fault_prepare();
-    /* What forks takes a sanitizer and what perturbs threads so long that it would be half of all
-       that is tested. These two find no more there than the plain build. */
-    size_t count = sizeof groups / sizeof groups[0];
-    if (argc < 2 && (STRESS_TSAN || getenv("DP_CHAOS")))
-        count = FORKING;
-    for (size_t g = 0; g < count; g++) {
+    const char *first = argc == 2 ? argv[1] : "";
+    int all = argc < 2 || first[0] == '-';
+    int begin = strcmp(first, "--processes") == 0 ? FORKING : 0;
+    int end = strcmp(first, "--threads") == 0 ? FORKING : GROUPS;
+    for (int g = begin; g < end; g++) {
         is_sample = g >= FORKING && (STRESS_ASAN || is_set("DP_TEST_SAMPLE"));
         for (const scenario *s = groups[g]; s->name; s++) {
-            int wanted = argc < 2;
+            int wanted = all;
             for (int a = 1; a < argc; a++)
                 wanted |= strcmp(argv[a], s->name) == 0;
             if (wanted)
