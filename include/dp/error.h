@@ -59,7 +59,9 @@ typedef struct dp_error {
     int task_code;    /**< What the task returned when `code` is #DP_ETASK, what the source did when
                            it is #DP_ESOURCE, otherwise 0. */
     size_t item;      /**< Index of the item that failed, or #DP_NO_ITEM. */
-    const char *text; /**< One sentence, static storage. */
+    const char *text; /**< One sentence, static storage: that of `code`; but of `task_code` where
+                           the task has returned nothing, since its process has died, its
+                           dp_options::run_timeout has passed, or dp could not run it. */
     int pid;          /**< The process that has died with the task, when `task_code` is #DP_ECRASH,
                            #DP_ENOMEM or #DP_ETIMEDOUT in a pool of processes; otherwise 0, as the
                            next two. */

@@ -185,7 +185,24 @@ void dp__call_stop(dp__call *call)
         dp__limited_wake(call->limited);
 }
 
-void dp__call_fail(dp__call *call, size_t item, int task_code)
+const char *dp__limit_text(const dp__care *care, int task_code)
+{
+    int is_late = task_code == DP_ETIMEDOUT && care && care->run_timeout != INT64_MAX;
+    return is_late ? dp_strerror(DP_ETIMEDOUT) : NULL;
+}
+
+const char *dp__error_text(const dp_error *error)
+{
+    if (error->code != DP_ETASK)
+        return dp_strerror(error->code);
+    if (error->pid) /* It has died with the item. */
+        return dp_strerror(error->task_code);
+    return error->text ? error->text : dp_strerror(DP_ETASK);
+}
+
+/* `text`: of a code that is dp's own, or NULL. Tasks may return any number, an errno too, so it
+   cannot be told by the number. */
+static void fail(dp__call *call, size_t item, int task_code, const char *text)
 {
     if (gave_up(call, task_code))
         return;
@@ -195,6 +212,7 @@ void dp__call_fail(dp__call *call, size_t item, int task_code)
         call->error.code = DP_ETASK;
         call->error.task_code = task_code;
         call->error.item = call->first + item;
+        call->error.text = text;
         call->error.pid = call->error.signal = call->error.exit_status = 0;
     }
     dp__lock_release(&call->error_lock);
@@ -202,6 +220,23 @@ void dp__call_fail(dp__call *call, size_t item, int task_code)
         dp__fetch_add_relaxed(&call->care->failed, 1);
     if (call->on_error == DP_ERRORS_STOP)
         dp__call_stop(call);
+}
+
+void dp__call_fail(dp__call *call, size_t item, int task_code)
+{
+    fail(call, item, task_code, dp__limit_text(call->care, task_code));
+}
+
+void dp__call_fail_own(dp__call *call, size_t item, int code)
+{
+    fail(call, item, code, dp_strerror(code));
+}
+
+void dp__call_note_own(dp__call *call, size_t item, int code)
+{
+    if (call->status)
+        call->status[item] = code;
+    dp__call_fail_own(call, item, code);
 }
 
 void dp__call_clear_status(dp__call *call)
@@ -221,7 +256,7 @@ int dp__call_outcome(dp__call *call)
                                    ? DP_ETIMEDOUT
                                    : DP_ECANCELLED;
     }
-    call->error.text = dp_strerror(call->error.code);
+    call->error.text = dp__error_text(&call->error);
     if (call->care && call->care->journal)
         dp__journal_end(call);
     return call->error.code;

@@ -161,8 +161,20 @@ int dp__call_options(dp__call *call, const dp_options *options);
 /* Notes what an item returned. */
 void dp__call_note(dp__call *call, size_t item, int task_code);
 
+/* The text for what an item under care is said to have returned, if it is the limit of its time
+   that dp found passed; otherwise NULL. */
+const char *dp__limit_text(const dp__care *care, int task_code);
+
+/* The text for an error of which all else is filled in, and the text of a code that dp itself
+   has put in the place of what the item returned. */
+const char *dp__error_text(const dp_error *error);
+
 /* Notes that an item returned `task_code`, and stops the batch if the policy says so. */
 void dp__call_fail(dp__call *call, size_t item, int task_code);
+
+/* The same where dp itself failed with the item, which has returned nothing. */
+void dp__call_fail_own(dp__call *call, size_t item, int code);
+void dp__call_note_own(dp__call *call, size_t item, int code);
 
 /* Has no further items handed out, and wakes those of its tasks that sleep. */
 void dp__call_stop(dp__call *call);

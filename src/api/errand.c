@@ -55,7 +55,7 @@ static int refuse_item(dp__call *call, size_t i)
 static void refuse_range(dp__batch *batch, size_t begin, size_t end)
 {
     (void)end;
-    dp__call_fail((dp__call *)batch, begin, DP_ENOTSUP);
+    dp__call_fail_own((dp__call *)batch, begin, DP_ENOTSUP);
 }
 
 /* Functions lie elsewhere here. Where one is not here at all, no item succeeds. */
@@ -94,6 +94,7 @@ static void tell(dp__call *call, dp__errand *errand, size_t item)
         if (report->failed == 0 || failed < report->item) {
             report->item = failed;
             report->task_code = call->error.task_code;
+            report->is_own = call->error.text != NULL;
         }
         report->failed++;
         call->error.code = 0;
@@ -147,7 +148,7 @@ static void run_items(dp__letter *own, dp__errand *errand, size_t begin, size_t 
         dp__errand_begin(errand, i);
         int task_code = call->care ? run_carefully(own, errand, i) : run_item(call, errand, i);
         if (task_code || call->status) {
-            dp__call_note(call, i, task_code);
+            (call->item == refuse_item ? dp__call_note_own : dp__call_note)(call, i, task_code);
             tell(call, errand, i);
         }
         dp__heap_keep();

@@ -129,6 +129,14 @@ static dp_error new_error(int code, int task_code, size_t item)
         .code = code, .task_code = task_code, .item = item, .text = dp_strerror(code)};
 }
 
+static dp_error error_of(const dp__slot *slot, size_t item)
+{
+    dp_error error = {DP_ETASK,     slot->code,       item, slot->text, slot->pid,
+                      slot->signal, slot->exit_status};
+    error.text = dp__error_text(&error);
+    return error;
+}
+
 /* The end of the iteration. */
 static int finish(dp_iter *it)
 {
@@ -173,7 +181,7 @@ static int hand_out(dp_iter *it, size_t *index, void *out)
         return 0;
     }
     if (it->on_error != DP_ERRORS_FINISH || !it->error.code || item < it->error.item)
-        it->error = new_error(DP_ETASK, code, item);
+        it->error = error_of(c->at, item);
     if (it->on_error == DP_ERRORS_FINISH)
         return AGAIN;
     if (it->on_error == DP_ERRORS_STOP)

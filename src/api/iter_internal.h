@@ -45,6 +45,9 @@ struct dp__slot {
     const void *in;
     void *out;
     int code; /* What the item returned. */
+    /* The rest of a dp_error. */
+    int pid, signal, exit_status;
+    const char *text;
 };
 
 /* Behind so many bytes of a slot comes the item. */

@@ -72,13 +72,9 @@ int dp__iter_run_item(dp__call *call, size_t i)
     return c->iter->f(c->at->out, c->at->in, c->iter->context);
 }
 
-/* Runs the item, which is `index` to the user. */
-static int run_item(dp__chunk *c, dp__call *call, size_t index)
+static int run_elsewhere(dp__chunk *c, dp__call *call, size_t index)
 {
     dp_iter *it = c->iter;
-    if (!call->carrier)
-        return it->care ? dp__care_run(it->care, call, c->ran, index)
-                        : dp__iter_run_item(call, c->ran);
     dp__call one;
     dp__call_begin(&one, dp__call_map_range, dp__call_map_item, 1, NULL);
     memset(&one.as.map, 0, sizeof one.as.map);
@@ -90,7 +86,25 @@ static int run_item(dp__chunk *c, dp__call *call, size_t index)
     one.as.map.arg_bytes = it->own_in ? it->own_in : it->in_stride;
     one.as.map.out = c->at->out;
     one.as.map.result_bytes = it->out_size;
-    return dp__remote_one(&one, call, it->care, index);
+    int code = dp__remote_one(&one, call, it->care, index);
+    c->at->pid = one.error.pid;
+    c->at->signal = one.error.signal;
+    c->at->exit_status = one.error.exit_status;
+    c->at->text = one.error.text;
+    return code;
+}
+
+/* Runs the item, which is `index` to the user, and fills in its slot. Its code. */
+static int run_item(dp__chunk *c, dp__call *call, size_t index)
+{
+    dp_iter *it = c->iter;
+    if (call->carrier)
+        return c->at->code = run_elsewhere(c, call, index);
+    int code =
+        it->care ? dp__care_run(it->care, call, c->ran, index) : dp__iter_run_item(call, c->ran);
+    c->at->pid = c->at->signal = c->at->exit_status = 0;
+    c->at->text = dp__limit_text(it->care, code);
+    return c->at->code = code;
 }
 
 static void note_failure(dp_iter *it, size_t item)
@@ -114,7 +128,6 @@ static int run_until(dp__chunk *c, dp__call *call, size_t count)
         /* It gave up because it was asked to: that is no failure of its own. */
         if (code == DP_ECANCELLED && (dp__iter_is_over(it) || dp_cancelled()))
             return 0;
-        c->at->code = code;
         c->ran++;
         if (code)
             note_failure(it, item);

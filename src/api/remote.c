@@ -40,7 +40,7 @@ static int merge(dp__batch *batch, const dp__report *report, size_t begin, size_
     if (!is_sound(call, report, begin, end))
         return 0;
     if (report->failed > 0) {
-        dp__call_fail(call, report->item, report->task_code);
+        (report->is_own ? dp__call_fail_own : dp__call_fail)(call, report->item, report->task_code);
         if (call->care)
             dp__fetch_add_relaxed(&call->care->failed, report->failed - 1);
     }
@@ -67,7 +67,7 @@ static void fail(dp__batch *batch, size_t begin, size_t end, int code)
     dp__call *call = (dp__call *)batch;
     /* A range that is not made of items fails as one. */
     for (size_t i = begin; i < (call->item ? end : begin + 1); i++)
-        dp__call_note(call, i, code);
+        dp__call_note_own(call, i, code);
     count(batch, begin, end);
 }
 

@@ -57,6 +57,7 @@ typedef struct dp__report {
     uint64_t failed;   /* How many failed. */
     uint64_t left;     /* How many gave up because they were asked to. */
     int32_t task_code; /* Of that item. */
+    int32_t is_own;    /* That is dp's own word, not what the item returned. */
     /* One more than the item that was last told of here. Release: the rest. Items of which their
        failures were told are over, even if the worker dies before it notes that. */
     _Atomic(uint64_t) last;

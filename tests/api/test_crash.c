@@ -174,6 +174,7 @@ static void expect_death(const dp_error *error, const death *how, size_t item)
     cr_assert_gt(error->pid, 0, "%s", how->name);
     cr_assert_eq(error->signal, how->signal, "%s: signal %d", how->name, error->signal);
     cr_assert_eq(error->exit_status, how->exit_status, "%s: %d", how->name, error->exit_status);
+    cr_assert_str_eq(error->text, dp_strerror(how->task_code), "%s", how->name);
 }
 
 /* What has run is right, whatever became of the others. Returns how many have. */
@@ -329,12 +330,62 @@ DP_TEST(crash, is_told_by_a_future)
     EXPECT(DP_ETASK, dp_future_get(future, NULL, 0));
     EXPECT(0, dp_future_error(future, &error));
     EXPECT(DP_ECRASH, error.task_code);
+    cr_assert_str_eq(error.text, dp_strerror(DP_ECRASH));
     cr_assert_eq(error.pid, *pid);
     cr_assert_eq(error.signal, SIGABRT);
     cr_assert_eq(dp_future_status(future), DP_FUTURE_FAILED);
     dp_future_release(future);
     end_pool(pool);
     dp_shared_free(pid);
+}
+
+/* Items from `exits` on give their number to exit(), and the first one fails without that. */
+static int exit_or_fail(void *out, const void *in, void *context)
+{
+    int i = *(const int *)in;
+    (void)out;
+    if (i >= *(const int *)context)
+        exit(i);
+    return i == 0 ? DP_ECRASH : 0;
+}
+
+DP_TEST(crash, is_told_by_lazy_maps)
+{
+    enum { ITEMS = 9, EXITS = 5 };
+    int in[ITEMS] = {0, 1, 2, 3, 4, 5, 6, 7, 8}, exits = EXITS;
+    for (size_t chunk = 0; chunk <= ITEMS; chunk += 3)
+        for (int ordered = 0; ordered < 2; ordered++) {
+            dp_pool *pool = new_processes(2);
+            dp_source source = {.items = in, .n = ITEMS, .item_size = sizeof in[0]};
+            dp_options options = {.on_error = DP_ERRORS_COLLECT,
+                                  .chunk = chunk,
+                                  .context = &exits,
+                                  .context_size = sizeof exits};
+            int (*make)(dp_pool *, dp_map_fn, const dp_source *, size_t, const dp_options *,
+                        dp_iter **) = ordered ? dp_pool_imap : dp_pool_imap_unordered;
+            dp_iter *iter;
+            size_t index;
+            int failed = 0, code;
+            EXPECT(0, make(pool, exit_or_fail, &source, 0, &options, &iter));
+            while ((code = dp_iter_next(iter, DP_FOREVER, &index, NULL)) != DP_EFINISHED) {
+                dp_error error;
+                int is_dead = index >= EXITS;
+                EXPECT(0, dp_iter_error(iter, &error));
+                EXPECT(is_dead || index == 0 ? DP_ETASK : 0, code);
+                if (code == 0)
+                    continue;
+                failed++;
+                EXPECT(DP_ECRASH, error.task_code);
+                cr_assert_eq(error.pid != 0, is_dead);
+                cr_assert_eq(error.signal, 0);
+                cr_assert_eq(error.exit_status, is_dead ? (int)index : 0);
+                /* Items may return any number, which is no sentence of dp's then. */
+                cr_assert_str_eq(error.text, dp_strerror(is_dead ? DP_ECRASH : DP_ETASK));
+            }
+            cr_assert_eq(failed, ITEMS - EXITS + 1);
+            EXPECT(0, dp_iter_destroy(iter));
+            end_pool(pool);
+        }
 }
 
 static int abort_or_fail_later(void *out, const void *in, void *context)

@@ -191,6 +191,7 @@ DP_TEST(limits, run_timeout_counts_as_the_items_failure)
            dp_pool_map(pool, overruns, &in[7], sizeof *in, out, sizeof *out, 1, &options));
     cr_assert_eq(error.item, 0);
     cr_assert_eq(error.task_code, DP_ETIMEDOUT);
+    cr_assert_str_eq(error.text, dp_strerror(DP_ETIMEDOUT));
     end_pool(pool);
 }
 

@@ -4,6 +4,7 @@
  * workers that begin anew. The two are builds of one library, of which one takes the other's place.
  */
 #include <dlfcn.h>
+#include <string.h>
 
 #include "anew.h"
 
@@ -83,6 +84,7 @@ int main(int argc, char **argv)
                             sizeof *out, N, &(dp_options){.error = &error}),
                 DP_ETASK);
     CHECK_EQUAL(error.task_code, DP_ENOTSUP);
+    CHECK_EQUAL(strcmp(error.text, dp_strerror(DP_ENOTSUP)), 0);
     CHECK_EQUAL(map(pool, function_of(replaced, "plugin_apply")), 0);
     expect_shifted(2000);
     end_pool(pool);
