@@ -41,10 +41,11 @@
  * fault, a signal other than SIGKILL) before it has begun with an item, because of its worker_init,
  * a thread that this has started, or a library, may do so each time; so the pool is given up when
  * max_deaths of them have, in a row: what was called and all that is called later fails with
- * #DP_EBROKEN, and dp_pool_create() with #DP_EPROCESS. A worker that dies after it has run an item,
- * or after ten seconds in which it was ready to, ends the row; one that somebody has killed does
- * not count. Those that die between being given items and the first of them do not either: it is
- * these items that fail with #DP_ECRASH then, after some attempts.
+ * #DP_EBROKEN, and dp_pool_create() with #DP_EINIT, or #DP_EPROCESS if there is no worker_init. A
+ * worker that dies after it has run an item, or after ten seconds in which it was ready to, ends
+ * the row; one that somebody has killed does not count. Those that die between being given items
+ * and the first of them do not either: it is these items that fail with #DP_ECRASH then, after some
+ * attempts.
  *
  * "Memory" is here what a process has for itself alone. What it sees of dp_shared_alloc(), of
  * files, and of libraries does not count; nor does what it had when its worker_init was over, the

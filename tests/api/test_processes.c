@@ -190,15 +190,26 @@ static int die_in_hook(void *context, unsigned worker)
     abort();
 }
 
+/* Of a pool that there is not nothing else is told. */
+static void note_failed_hook(void *context, int level, const char *text)
+{
+    EXPECT(1, level);
+    cr_assert_eq(strncmp(text, "worker_init failed for worker ", 30), 0, "%s", text);
+    ++*(int *)context;
+}
+
 DP_TEST(processes, hooks_that_die)
 {
     leave_no_cores();
     dp_pool_options options = {
         .engine = DP_ENGINE_PROCESSES, .workers = WORKERS, .worker_init = die_in_hook};
     dp_pool *pool = (dp_pool *)(uintptr_t)64;
-    int code = dp_pool_create(&pool, &options);
-    cr_assert(code == DP_EPROCESS || code == DP_EINIT, "%s", dp_errname(code));
+    int told = 0;
+    EXPECT(0, dp_on_message(note_failed_hook, &told));
+    EXPECT(DP_EINIT, dp_pool_create(&pool, &options));
+    EXPECT(0, dp_on_message(NULL, NULL));
     cr_assert_null(pool);
+    cr_assert_geq(told, 1);
 }
 
 /* A worker that comes later is refused as well: then there is no pool any more. */

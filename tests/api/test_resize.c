@@ -296,7 +296,7 @@ DP_TEST(resize, those_who_crash_as_they_begin_leave_the_old_size)
     record *r = new_record();
     dp_pool *pool = new_hooked(1, r);
     atomic_store(&r->crashes_at, 2);
-    EXPECT(DP_EPROCESS, dp_pool_resize(pool, 3));
+    EXPECT(DP_EINIT, dp_pool_resize(pool, 3));
     cr_assert_eq(dp_pool_workers(pool), 1);
     expect_works(pool);
     expect_processes(1);

@@ -13,6 +13,7 @@
 #include "platform/clock.h"
 #include "platform/descriptor.h"
 #include "platform/futex.h"
+#include "platform/message.h"
 #include "zygote.h"
 
 /* The application's side of the zygote. */
@@ -104,11 +105,21 @@ static int look_at_all(const dp__head *head, const dp__size *size)
     return failed ? DP_EINIT : refused ? DP_EPROCESS : 0;
 }
 
+/* Tells who listens which workers could not begin. The others do not begin because of them. */
+static void tell_of_failed(const dp__head *head, const dp__size *size)
+{
+    for (uint32_t i = size->firm; i < size->wanted; i++)
+        if (head->entry[i].is_vacant && look_at(&head->entry[i], size->round) == DP_EINIT)
+            dp__message(1, "worker_init failed for worker %u, or has ended its process", i);
+}
+
 static int await_workers(const dp__zygote *zygote, dp__head *head, const dp__size *size)
 {
     for (;;) {
         uint32_t news = dp__load_acquire(&head->news);
         int code = look_at_all(head, size);
+        if (code == DP_EINIT)
+            tell_of_failed(head, size);
         if (code != 1)
             return code;
         if (dp__load_relaxed(&head->ending))

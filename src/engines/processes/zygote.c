@@ -304,7 +304,8 @@ static int count_barren(keeper *z, const dp__seat *seat, uint32_t life, int is_o
 }
 
 /* What a death means for those that are to come. `is_refused`: its hook has failed. A process that
-   was told to end meanwhile means nothing. */
+   was told to end meanwhile means nothing. Where there is a hook, it is that which did not end well
+   when they die of themselves before anything else; the system has refused nothing. */
 static void draw_conclusions(keeper *z, uint32_t number, uint32_t is_refused, int is_too_much)
 {
     if (!is_on_trial(z, number)) {
@@ -314,7 +315,7 @@ static void draw_conclusions(keeper *z, uint32_t number, uint32_t is_refused, in
     }
     /* Where one cannot begin those who have are only waited for, so that they can end. */
     if (is_refused || is_too_much || z->lost == z->size.round)
-        tell_trouble(z, number, is_refused);
+        tell_trouble(z, number, is_refused || (is_too_much && z->head->options.worker_init));
     if (is_too_much)
         z->barren = 0;
 }
