@@ -29,11 +29,13 @@
 #    define DP__UNLIKELY(x) __builtin_expect(!!(x), 0)
 #    define DP__COLD        __attribute__((cold, noinline))
 #    define DP__UNUSED      __attribute__((unused))
+#    define DP__MUST_CHECK  __attribute__((warn_unused_result))
 #else
 #    define DP__LIKELY(x)   (x)
 #    define DP__UNLIKELY(x) (x)
 #    define DP__COLD
 #    define DP__UNUSED
+#    define DP__MUST_CHECK
 #endif
 
 #endif

@@ -59,7 +59,8 @@ typedef struct dp_limiter dp_limiter;
 /** The largest number of columns of dp_pool_starmap(). */
 #define DP_MAX_COLUMNS 64
 
-/** The largest number of workers a pool can have. */
+/** The largest number of workers a pool can have. Options that ask for more are refused with
+    #DP_EINVAL; CPUs that are more, also by DP_NUM_WORKERS, count as so many. */
 #define DP_MAX_WORKERS 1024
 
 /** What runs the work. The verbs are the same on each. */
@@ -194,12 +195,15 @@ typedef struct dp_options {
                                    dp_pool_reduce() and scans, which have no items, nor for
                                    dp_pool_imap(), which tells of each item in its turn. */
     dp_error *error;          /**< Synchronous verbs only: receives the details of the failure
-                                   with the lowest item index, or code 0. */
+                                   with the lowest item index, or code 0; under
+                                   #DP_ERRORS_COLLECT, where failed items stand in `status` alone,
+                                   code 0 also if there are some. */
     void *context;            /**< Passed to the functions of map, starmap, apply and run. */
     size_t context_size;    /**< Bytes at `context`, or at the context that loops, dp_pool_reduce()
                                  and scans are given, that are sent along to workers that are
                                  processes: a copy, so what they write there is lost. 0: it is in
-                                 shared memory, or what it was when the pool was made. */
+                                 shared memory, or what it was when the pool was made: what has
+                                 been written to it since is not seen, and the call succeeds. */
     const dp_array *arrays; /**< What workers that are processes have of arrays to which the
                                  context leads: the items of their indices, copied there and, if
                                  they are written, back, unless they are in shared memory. Needs
@@ -293,13 +297,16 @@ typedef void (*dp_combine_fn)(void *accumulator, const void *other, void *contex
  *         #DP_MAX_WORKERS workers or spares, or fewer than -#DP_MAX_WORKERS, a negative or NaN time
  *         in `process`; #DP_ENOMEM;
  *         #DP_ETHREAD when the system refused a thread, #DP_EINIT when dp_pool_options::worker_init
- *         failed (threads already started are gone again); #DP_EPROCESS when the system refused a
- *         process; #DP_ENOTSUP for #DP_PIN_COMPACT and
+ *         failed (threads already started are gone again), or has ended its process again and
+ *         again; #DP_EPROCESS when the system refused a process, or one without worker_init has
+ *         ended so; #DP_ENOTSUP for #DP_PIN_COMPACT and
  *         #DP_PIN_SCATTER when the system does not show its CPUs, and for bounds of memory in
  *         `process` when it does not show that.
+ * A program that goes on with the NULL of a failure uses the default pool, so compilers that can
+ * warn if nobody looks at the result.
  * Cost: one thread start per worker, some tens of microseconds each.
  */
-DP_API int dp_pool_create(dp_pool **pool, const dp_pool_options *options);
+DP_API int dp_pool_create(dp_pool **pool, const dp_pool_options *options) DP__MUST_CHECK;
 
 /**
  * Refuses new work from now on; what was accepted still runs. Closing twice is no error. Closing
