@@ -20,10 +20,12 @@
  * away. dp_on_message() asks for them at another place.
  *
  * Two more variables choose for pools that leave it open, the default pool among them: DP_ENGINE,
- * which may be `auto`, `threads` or `serial`, and DP_PIN, which may be `auto`, `none`, `compact` or
- * `scatter`. DP_NUM_WORKERS is told of in cpu.h, DP_SHARED_MEMORY in shared.h, and what comes
- * before the environment in config.h. What makes no sense is ignored, and so is a pinning that this
- * system does not support; with DP_VERBOSE that is told.
+ * which may be `auto`, `threads`, `serial` or `processes`, and DP_PIN, which may be `auto`, `none`,
+ * `compact` or `scatter`. `processes` holds only for pools that are made with #DP_PREFER_PROCESSES;
+ * others, the default pool among them, have threads then, since their tasks may need the program's
+ * memory. DP_NUM_WORKERS is told of in cpu.h, DP_SHARED_MEMORY in shared.h, and what comes before
+ * the environment in config.h. What makes no sense is ignored, and so is a pinning that this system
+ * does not support; with DP_VERBOSE that is told.
  */
 
 #include <dp/base.h>

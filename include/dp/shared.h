@@ -30,8 +30,8 @@
  * The heap takes address space, some times the machine's memory or a quarter of `ulimit -v`; it
  * takes memory only for what has been written. As with malloc(), the system may promise more than
  * it has in the end. The heap is left out of core dumps. `DP_SHARED_MEMORY` in the environment, in
- * MiB, has it take less: for tools that read all memory of a process, as valgrind does when it
- * looks for leaks, which fills what was empty.
+ * MiB, has it take less, but at least 64: for tools that read all memory of a process, as valgrind
+ * does when it looks for leaks, which fills what was empty.
  */
 
 #include <stddef.h>

@@ -98,7 +98,8 @@ static const char *reason_against_processes(const dp_pool_options *options)
     if (options->require == DP_REQUIRE_SHARED_MEMORY)
         return "the program requires memory that tasks share with it";
     if (options->prefer != DP_PREFER_PROCESSES)
-        return "the program does not say that its tasks can do without its memory";
+        return "the program does not say, with DP_PREFER_PROCESSES, that its tasks can "
+               "do without its memory";
     return NULL;
 }
 

@@ -31,7 +31,12 @@ static int choice(const char *variable, const char *const *names)
     for (int i = 0; names[i]; i++)
         if (strcmp(text, names[i]) == 0)
             return i;
-    dp__message(1, "%s is ignored: there is no \"%.40s\"", variable, text);
+    char known[80] = "";
+    size_t used = 0;
+    for (int i = 0; names[i] && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "",
+                                 names[i]);
+    dp__message(1, "%s is ignored: there is no \"%.40s\", but %s", variable, text, known);
     return 0;
 }
 

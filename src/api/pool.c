@@ -93,13 +93,15 @@ static int start(dp_pool **pool, const dp_pool_options *options, unsigned share)
     made->generation = dp__fork_generation();
     dp__store_relaxed(&made->references, 1);
     *pool = made; /* Now: worker_init may look. */
-    dp__environment_explain(options, made->engine->name, workers, share);
     int code = made->engine->start(&made->state, options, workers, share);
     if (code) {
         *pool = NULL;
         free(made);
+        return code;
     }
-    return code;
+    /* Now: of a pool that there is not nothing should be told. */
+    dp__environment_explain(options, made->engine->name, workers, share);
+    return 0;
 }
 
 static int check_process(const dp_pool_process_options *options)

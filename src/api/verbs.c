@@ -201,12 +201,20 @@ static int make_apply(dp__call *call, dp_map_fn f, const void *arg, size_t arg_s
     return code == 0 && options && options->journal ? DP_EINVAL : code;
 }
 
+/* No object is that large, and sums of these sizes and a little would wrap around. */
+static int is_absurd(size_t arg_size, size_t result_size)
+{
+    return arg_size > SIZE_MAX / 4 || result_size > SIZE_MAX / 4;
+}
+
 int dp_pool_apply(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_size, void *result,
                   size_t result_size, const dp_options *options)
 {
     dp__call call;
     void *scratch = NULL;
     int code = arg_size > 0 && !arg ? DP_EINVAL : dp__verb_begin(&pool, NULL, 0);
+    if (code == 0 && is_absurd(arg_size, result_size))
+        code = DP_EOVERFLOW;
     /* A result that nobody wants still needs a place to be written. */
     if (code == 0 && !result && result_size > 0)
         code = (result = scratch = malloc(result_size)) ? 0 : DP_ENOMEM;
@@ -225,7 +233,7 @@ int dp_pool_apply_async(dp_pool *pool, dp_map_fn f, const void *arg, size_t arg_
     int code = dp__verb_begin(&pool, future, 1);
     if (code == 0 && arg_size > 0 && !arg)
         code = DP_EINVAL;
-    if (code == 0 && (arg_size > SIZE_MAX / 4 || result_size > SIZE_MAX / 4))
+    if (code == 0 && is_absurd(arg_size, result_size))
         code = DP_EOVERFLOW;
     if (code == 0)
         code = make_apply(&call, f, arg, arg_size, result, result_size, options);

@@ -129,13 +129,16 @@ int dp__heap_open(void)
     if (dp__heap_here())
         return 0;
     int error = errno, is_odd;
-    dp__heap *made = make(allowed_size(&is_odd));
+    size_t allowed = allowed_size(&is_odd);
+    dp__heap *made = make(allowed);
     /* Of several threads one is first. Strong: nobody else may have made one. */
     if (made && !dp__cas_strong_acq_rel(&dp__heap_own.heap, &none, made)) {
         dp__fd_close(made->file);
         munmap(made, made->end * DP__UNIT);
     } else if (made && is_odd)
         dp__message(1, "DP_SHARED_MEMORY is ignored: not a number of MiB from 1 on");
+    else if (made && allowed < LEAST)
+        dp__message(1, "DP_SHARED_MEMORY counts as %zu, the least", LEAST >> 20);
     errno = error;
     return made || dp__heap_here() ? 0 : DP_ENOMEM;
 }

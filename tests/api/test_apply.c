@@ -224,6 +224,7 @@ DP_TEST(apply, refuses_absurd_sizes)
     for (EACH(i, sizes)) {
         dp_future *future = (dp_future *)(void *)&item;
         expect_too_large(dp_pool_apply(pool, sum_up, &item, 8, NULL, sizes[i], NULL));
+        expect_too_large(dp_pool_apply(pool, sum_up, &item, sizes[i], NULL, 8, NULL));
         expect_too_large(
             dp_pool_apply_async(pool, sum_up, &item, 8, NULL, sizes[i], NULL, &future));
         cr_assert_null(future);

@@ -67,6 +67,8 @@ DP_TEST(environment, chooses_the_engine_of_the_default_pool)
         cr_assert_eq(default_is_serial(), cases[i].serial, "DP_ENGINE=%s", cases[i].text);
         cr_assert_eq(strstr(d.text, "DP_ENGINE is ignored") != NULL, cases[i].complains, "%s",
                      d.text);
+        if (cases[i].complains)
+            SAYS(&d, ", but auto, threads, serial, processes\n");
         EXPECT(0, dp_on_message(NULL, NULL));
     }
 }
@@ -194,6 +196,7 @@ DP_TEST(environment, a_worker_that_cannot_begin_is_told)
     EXPECT(DP_EINIT, dp_pool_create(&pool, &options));
     EXPECT(0, dp_on_message(NULL, NULL));
     SAYS(&d, "worker_init failed for worker 1\n");
+    cr_assert(!strstr(d.text, "a pool of the engine"), "%s", d.text);
 }
 
 static int meet(void *out, const void *in, void *context)

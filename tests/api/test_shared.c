@@ -289,6 +289,20 @@ static int count_mib(void *context)
     return (int)fill_up(MIB, &first);
 }
 
+static void note_least(void *told, int level, const char *text)
+{
+    *(int *)told += level == 1 && strcmp(text, "DP_SHARED_MEMORY counts as 64, the least") == 0;
+}
+
+/* Whether it is told that what the variable says is too little. */
+static int is_too_little(void *context)
+{
+    int told = 0;
+    setenv("DP_SHARED_MEMORY", context, 1);
+    dp_on_message(note_least, &told);
+    return dp_shared_alloc(1) ? told : 7;
+}
+
 static void note_variable(void *told, int level, const char *text)
 {
     *(int *)told += level == 1 && strncmp(text, "DP_SHARED_MEMORY is ignored", 27) == 0;
@@ -315,6 +329,8 @@ DP_TEST(shared, the_environment_makes_the_heap_smaller)
     cr_assert(most > 50 && most < 64, "%d", most);
     for (EACH(i, nonsense))
         cr_assert_eq(WEXITSTATUS(child_of(is_ignored, nonsense[i])), 1, "\"%s\"", nonsense[i]);
+    cr_assert_eq(WEXITSTATUS(child_of(is_too_little, "63")), 1);
+    cr_assert_eq(child_of(is_too_little, "64"), 0);
     cr_assert_eq(child_of(is_ignored, ""), 0);
     cr_assert_eq(child_of(is_ignored, "200"), 0);
 }
