@@ -99,7 +99,7 @@ static int start(dp_pool **pool, const dp_pool_options *options, unsigned share)
         free(made);
         return code;
     }
-    /* Now: of a pool that there is not nothing should be told. */
+    /* Now: a pool that could not be made is not told of as one. */
     dp__environment_explain(options, made->engine->name, workers, share);
     return 0;
 }
