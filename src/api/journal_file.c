@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dp/error.h"
+#include "platform/descriptor.h"
 #include "platform/hash.h"
 #include "platform/message.h"
 
@@ -381,7 +382,8 @@ static int read_file(dp__journal_file *file)
 int dp__journal_open(dp__journal_file *file, const char *path)
 {
     file->path = path;
-    file->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    /* As a standard output it would be overwritten by what the program prints. */
+    file->fd = dp__fd_beyond_standard(open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666));
     if (file->fd < 0)
         return refuse_io(file, "the journal cannot be opened");
     int code = read_file(file);
