@@ -353,6 +353,12 @@ static int lock_file(dp__journal_file *file)
     return 0;
 }
 
+/* A child that was forked meanwhile may still have the descriptor. */
+static void unlock_file(const dp__journal_file *file)
+{
+    flock(file->fd, LOCK_UN);
+}
+
 static int read_file(dp__journal_file *file)
 {
     struct stat status;
@@ -387,6 +393,8 @@ int dp__journal_open(dp__journal_file *file, const char *path)
     if (file->fd < 0)
         return refuse_io(file, "the journal cannot be opened");
     int code = read_file(file);
+    if (code)
+        unlock_file(file);
     file->path = NULL;
     return code;
 }
@@ -466,13 +474,14 @@ int dp__journal_finish(dp__journal_file *file)
     if (!file->code && file->is_dirty && sync_data(file->fd) < 0)
         give_up(file, "the journal cannot be written to the disk");
     file->is_dirty = 0;
+    unlock_file(file);
     return file->code;
 }
 
 void dp__journal_close(dp__journal_file *file)
 {
-    /* The lock goes with the last descriptor, and is not given back here: in a forked child this is
-       not the last. */
+    /* The lock is not given back here: a forked child that frees a call of its parent's has it too.
+     */
     if (file->fd >= 0)
         close(file->fd);
     file->fd = -1;

@@ -11,7 +11,8 @@
 
 enum { ITEMS = 8 };
 
-static const char text[] = "everything is fine, and this line is longer than a journal's beginning\n";
+static const char text[] =
+    "everything is fine, and this line is longer than a journal's beginning\n";
 static char path[64];
 static atomic_int runs;
 
