@@ -80,6 +80,31 @@ static void identify(const dp__call *call, const dp_options *options, dp__journa
 
 /* ---- Beginning ---- */
 
+static int overlap(const char *out, size_t out_bytes, const char *in, size_t in_bytes)
+{
+    return in && out_bytes > 0 && in_bytes > 0 && (uintptr_t)out < (uintptr_t)in + in_bytes &&
+           (uintptr_t)in < (uintptr_t)out + out_bytes;
+}
+
+/* Whether items overwrite what they read. An item may have run and not be recorded, as on a full
+   disk: the same call would then compute its result from the result. Without a journal_key that is
+   a call with other inputs. */
+static int is_in_place(const dp__call *call, const dp__journal_file *file)
+{
+    size_t n = call->batch.n, bytes = n * file->identity.size;
+    if (!file->out || n == 0)
+        return 0;
+    if (call->range == dp__call_map_range)
+        return overlap(file->out, bytes, call->as.map.in, n * call->as.map.in_size);
+    for (size_t c = 0; c < call->as.starmap.ncolumns; c++) {
+        const dp_column *column = &call->as.starmap.columns[c];
+        size_t size = column->size ? column->size : column->stride;
+        if (overlap(file->out, bytes, column->base, (n - 1) * column->stride + size))
+            return 1;
+    }
+    return 0;
+}
+
 int dp__journal_check(const dp_options *options, int (*item)(dp__call *call, size_t i))
 {
     if (item != dp__call_map_item && item != dp__call_starmap_item)
@@ -131,7 +156,12 @@ int dp__journal_begin(dp__call *call, const dp_options *options)
     journal->file.limit = dp__seconds_to_ns(sync == 0 ? SYNC_SECONDS : sync);
     journal->users = call->status;
     identify(call, options, &journal->file);
-    call->error.code = dp__journal_open(&journal->file, options->journal);
+    if (options->journal_key && is_in_place(call, &journal->file)) {
+        journal->file.text = "results that replace the inputs cannot have a journal_key";
+        call->error.code = DP_EINVAL;
+    } else {
+        call->error.code = dp__journal_open(&journal->file, options->journal);
+    }
     call->error.text = call->error.code ? journal->file.text : NULL;
     if (call->error.code)
         return call->error.code;

@@ -669,3 +669,48 @@ DP_TEST(journal, a_file_that_may_not_grow_stops_the_call)
     end_pool(pool);
     remove_folder();
 }
+
+static int add_one(void *result, const void *item, void *context)
+{
+    (void)context;
+    *(long *)result = *(const long *)item + 1;
+    return 0;
+}
+
+static int add_one_to_column(void *result, const void *const *columns, void *context)
+{
+    return add_one(result, columns[0], context);
+}
+
+/* Replaces the numbers by the next ones; journal_key 0 is none. */
+static int replace(dp_pool *pool, dp_options *options, uint64_t key)
+{
+    options->journal_key = key;
+    return dp_pool_map(pool, add_one, out, sizeof out[0], out, sizeof out[0], N, options);
+}
+
+DP_TEST(journal, results_in_place_of_inputs_are_not_taken_for_them)
+{
+    begin();
+    dp_pool *pool = new_pool(2);
+    dp_error error;
+    dp_options options = {.journal = file, .error = &error, .chunk = 1, .journal_sync = 1e-9};
+    for (int i = 0; i < N; i++)
+        out[i] = 10 * i;
+    EXPECT(DP_EINVAL, replace(pool, &options, 7));
+    cr_assert(strstr(error.text, "journal_key"), "%s", error.text);
+    dp_column column = {out, 0, sizeof out[0]};
+    EXPECT(DP_EINVAL, dp_pool_starmap(pool, add_one_to_column, &column, 1, &out[1], sizeof out[0],
+                                      N - 1, &options));
+    limit_files(150);
+    EXPECT(DP_EIO, replace(pool, &options, 0));
+    limit_files(RLIM_INFINITY);
+    EXPECT(DP_EJOURNAL, replace(pool, &options, 0));
+    for (int i = 0; i < N; i++)
+        out[i] = 10 * i;
+    EXPECT(0, replace(pool, &options, 0));
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(out[i], 10 * i + 1);
+    end_pool(pool);
+    remove_folder();
+}
