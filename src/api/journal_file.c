@@ -180,8 +180,7 @@ static int write_head(dp__journal_file *file)
     head h = head_of(file, new_salt(file));
     file->salt = h.salt;
     file->end = sizeof h;
-    if (write_all(file->fd, (const char *)&h, sizeof h, 0) < 0 || sync_data(file->fd) < 0 ||
-        sync_folder(file->path) < 0)
+    if (write_all(file->fd, (const char *)&h, sizeof h, 0) < 0 || sync_data(file->fd) < 0)
         return refuse_io(file, "the journal cannot be written");
     return 0;
 }
@@ -334,7 +333,12 @@ static int read_records(dp__journal_file *file, uint64_t size)
         return refuse_io(file, "the journal cannot be read");
     dp__message(2, "journal %s: has %zu of %llu items", file->path, file->kept_items,
                 (unsigned long long)file->identity.n);
-    return file->end < size ? repair(file, size) : 0;
+    if (file->end < size)
+        return repair(file, size);
+    /* Who wrote them may have been killed before it synced them. They count as done from now on. */
+    if (sync_data(file->fd) < 0)
+        return refuse_io(file, "the journal cannot be written to the disk");
+    return 0;
 }
 
 /* ---- Opening ---- */
@@ -393,6 +397,9 @@ int dp__journal_open(dp__journal_file *file, const char *path)
     if (file->fd < 0)
         return refuse_io(file, "the journal cannot be opened");
     int code = read_file(file);
+    /* Also of a file that was there: its maker may have been killed before it got to that. */
+    if (code == 0 && sync_folder(path) < 0)
+        code = refuse_io(file, "the journal cannot be written");
     if (code)
         unlock_file(file);
     file->path = NULL;
