@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,17 +58,36 @@ static int read_stat(int32_t pid, stat_line *stat)
     return 1;
 }
 
+/* This process, read once. */
+static _Atomic(int32_t) known;
+static _Atomic(uint64_t) known_start;
+
+static void forget(void)
+{
+    dp__store_relaxed(&known, 0);
+}
+
+/* Whether forked children forget what is known. They have another number, but one of them may have
+   again what an ancestor had that has ended. */
+static int is_forgotten(void)
+{
+    static _Atomic(uint32_t) is_registered;
+    if (dp__load_relaxed(&is_registered))
+        return 1;
+    if (pthread_atfork(NULL, NULL, forget) != 0)
+        return 0;
+    dp__store_relaxed(&is_registered, 1); /* Twice, by two threads at once, does no harm. */
+    return 1;
+}
+
 dp__peer dp__peer_self(void)
 {
-    /* Of the process that has this number: a forked child has another one. */
-    static _Atomic(int32_t) known;
-    static _Atomic(uint64_t) known_start;
     int32_t self = (int32_t)getpid();
     stat_line stat = {0};
     /* Acquire: pairs with the release below. */
     if (dp__load_acquire(&known) == self)
         return (dp__peer){self, dp__load_relaxed(&known_start)};
-    if (read_stat(self, &stat)) {
+    if (read_stat(self, &stat) && is_forgotten()) {
         dp__store_relaxed(&known_start, stat.start);
         dp__store_release(&known, self);
     }
