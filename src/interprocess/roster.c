@@ -108,11 +108,16 @@ int dp__peer_is_alive(const dp__peer *peer)
 
 /* ---- The roster ---- */
 
+/* Without a descriptor to read it the start is unknown, and may have been known before, or be
+   later: the number has to do. */
 static dp__peer *find(dp__roster *roster, const dp__peer *peer)
 {
-    for (int i = 0; i < DP__ROSTER_PLACES; i++)
-        if (roster->place[i].pid == peer->pid && roster->place[i].start == peer->start)
-            return &roster->place[i];
+    for (int i = 0; i < DP__ROSTER_PLACES; i++) {
+        dp__peer *place = &roster->place[i];
+        int same_start = place->start == peer->start || !place->start || !peer->start;
+        if (place->pid == peer->pid && same_start)
+            return place;
+    }
     return NULL;
 }
 
