@@ -57,15 +57,21 @@ static void call_off(dp__process_record *record)
         dp__futex_wait_shared(&record->ended, 0, dp__deadline(INT64_C(1000000)));
 }
 
+/* Its user has it for as long as he likes: not in the place of a standard descriptor. */
+static int open_pid(pid_t pid)
+{
+    return dp__fd_beyond_standard(dp__pid_open(pid));
+}
+
 static int begin(dp_process *p, const dp__process_plan *plan)
 {
     int code = dp__keeper_start(plan);
     if (code == 0)
-        p->keeper = dp__pid_open(p->record->keeper);
+        p->keeper = open_pid(p->record->keeper);
     if (code == 0)
         code = p->keeper < 0 ? DP_EPROCESS : await_begin(p);
     if (code == 0)
-        p->child = dp__pid_open(p->record->child);
+        p->child = open_pid(p->record->child);
     if (code == 0 && p->child < 0)
         code = DP_EPROCESS;
     if (code)
