@@ -21,7 +21,10 @@
  * answer #DP_EFORKED in it, and the default pool is made anew.
  *
  * It is not a child of the program: wait() and a handler of SIGCHLD find one child, for a moment,
- * while it is started, and none later.
+ * while it is started, and none later. In a program that is the first process of a container, or a
+ * subreaper (prctl(PR_SET_CHILD_SUBREAPER)), they may find another one when the process ends; the
+ * functions below take that away if nobody has. Whoever releases a process before it has ended
+ * leaves it to the program's own wait().
  *
  * The process ends when the function returns, or by exit(), which then calls only the atexit()
  * functions that were registered in it. What the function has printed by then is written; what the

@@ -146,6 +146,8 @@ static _Noreturn void keep(const dp__process_plan *plan, inherited *back)
     prctl(PR_SET_NAME, "dp-keeper");
     watch(record, plan->application, dp__pid_open(child), &how);
     tell_end(record, plan->application, &how);
+    /* Else it would be left to the first process of a container, which may not know of any. */
+    waitid(P_PID, (id_t)child, &how, WEXITED);
     _exit(0);
 }
 

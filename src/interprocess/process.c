@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "platform/atomic.h"
@@ -123,15 +124,37 @@ int dp_process_start(dp_process **process, dp_process_fn function, void *argumen
     return code;
 }
 
+/* The keeper, or a process whose keeper was killed, is a child of the program after all if that is
+   the first of a container, or a subreaper; nobody else takes it away then. By its descriptor, so
+   it is no other, and it fails when the program has done it, or has no such child. */
+static void take_away(int descriptor)
+{
+    enum { BY_DESCRIPTOR = 3 }; /* P_PIDFD: older C libraries do not name it. */
+    siginfo_t how;
+    waitid((idtype_t)BY_DESCRIPTOR, (id_t)descriptor, &how, WEXITED | WNOHANG);
+}
+
+static int is_over(const dp_process *p)
+{
+    if (!dp__fd_is_readable(p->keeper, 0))
+        return 0;
+    take_away(p->keeper);
+    return 1;
+}
+
 void dp_process_release(dp_process *process)
 {
     if (!process)
         return;
     int has_files = process->fd_epoch == dp__fd_epoch();
-    if (has_files && process->keeper >= 0)
+    if (has_files && process->keeper >= 0) {
+        is_over(process);
         close(process->keeper);
-    if (has_files && process->child >= 0)
+    }
+    if (has_files && process->child >= 0) {
+        take_away(process->child);
         close(process->child);
+    }
     munmap(process->record, sizeof *process->record);
     free(process);
 }
@@ -147,7 +170,7 @@ static int refuse(const dp_process *process)
 
 static int await_end(const dp_process *p, int64_t deadline)
 {
-    while (!dp__fd_is_readable(p->keeper, 0)) {
+    while (!is_over(p)) {
         int64_t left = deadline - dp__now_ns();
         if (left <= 0)
             return DP_ETIMEDOUT;
@@ -163,7 +186,7 @@ int dp_process_join(dp_process *process, double seconds)
     int code = ns < 0 ? DP_EINVAL : refuse(process);
     if (code)
         return code;
-    if (dp__fd_is_readable(process->keeper, 0))
+    if (is_over(process))
         return 0;
     if (ns == 0)
         return DP_ETIMEDOUT;
@@ -194,7 +217,7 @@ int dp_process_exit_code(dp_process *process, int *code)
     if (refused)
         return refused;
     const dp__process_record *record = process->record;
-    if (!dp__fd_is_readable(process->keeper, 0))
+    if (!is_over(process))
         return DP_EBUSY;
     /* Acquire: pairs with the release of the keeper. */
     if (!dp__load_acquire(&record->ended))

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "support/processes.h"
@@ -274,6 +275,22 @@ DP_TEST(process, is_no_child_of_the_program)
     code = SIGTERM;
     cr_assert_eq(end_process(start_process(end_by_signal, &code), DP_ECRASH), SIGTERM);
     signal(SIGCHLD, SIG_DFL);
+}
+
+DP_TEST(process, leaves_nothing_to_a_subreaper)
+{
+    int code = 4;
+    siginfo_t info;
+    cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    cr_assert_eq(end_process(start_process(give, &code), 0), 4);
+    cr_assert(waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 && errno == ECHILD);
+    /* Somebody else waits: each status can be had once. */
+    dp_process *process = start_process(give, &code);
+    while (waitid(P_ALL, 0, &info, WEXITED) == 0 || errno == EINTR)
+        ;
+    cr_assert_eq(errno, ECHILD);
+    cr_assert_eq(end_process(process, 0), 4);
+    cr_assert_eq(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
 }
 
 typedef struct heirs {
