@@ -414,7 +414,8 @@ DP_API int dp_pool_lanes(dp_pool *pool);
  * stops the call: what ran is in `out`, what was recorded stays so; #DP_EJOURNAL when it is that of
  * another call, damaged at its beginning, or no journal, and it stays as it is; #DP_EBUSY while
  * another call uses it; #DP_EINVAL for an empty path, a negative or NaN journal_sync, a journal_key
- * where results replace inputs, and for verbs other than map and starmap. Whole records survive what cuts the file off elsewhere.
+ * where results replace inputs, and for verbs other than map and starmap. Whole records survive
+ * what cuts the file off elsewhere.
  * The path is used during this call only. Cost: a copy of the results to the file, five bytes of
  * memory for each item, and a wait for the disk, on one of the workers, for each journal_sync
  * seconds of work.
