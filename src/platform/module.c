@@ -7,6 +7,7 @@
 #include <dp/start.h>
 #include <limits.h>
 #include <link.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -191,15 +192,24 @@ struct dp__module_book {
     } * newest;
 };
 
+static int is_known(const struct line *known, const loaded *what, int is_function, const char *name)
+{
+    return known->base == what->base && known->begin == what->begin && known->end == what->end &&
+           known->is_function == is_function && strcmp(known->told->name, name) == 0 &&
+           (is_function || is_same(&known->told->identity, &what->identity));
+}
+
 static void tell(dp__module_book *book, const loaded *what, int is_function, const char *name)
 {
-    for (struct line *known = book->newest; known; known = known->older)
-        if (known->base == what->base && known->begin == what->begin && known->end == what->end &&
-            known->is_function == is_function && strcmp(known->told->name, name) == 0 &&
-            is_same(&known->told->identity, &what->identity)) {
+    /* Behind a module that has come to lie at the same place since nobody would find it. */
+    int is_hidden = 0;
+    for (struct line *known = book->newest; known && !is_hidden; known = known->older) {
+        if (is_known(known, what, is_function, name)) {
             known->is_there = 1;
             return;
         }
+        is_hidden = !known->is_function && known->begin < what->end && what->begin < known->end;
+    }
     struct line *line = calloc(1, sizeof *line);
     size_t length = strlen(name) + 1;
     dp__module *told = line ? dp__heap_alloc_zeroed(sizeof *told + length) : NULL;
@@ -332,6 +342,7 @@ int dp__modules_are_foreign(void)
 typedef struct wanted {
     const dp__module *there;
     uintptr_t base;
+    const char *path; /* Where it has come from here. */
 } wanted;
 
 static int compare(struct dl_phdr_info *info, size_t size, void *context)
@@ -342,25 +353,58 @@ static int compare(struct dl_phdr_info *info, size_t size, void *context)
     if (here.begin >= here.end || !is_same(&here.identity, &w->there->identity))
         return 0;
     w->base = here.base;
+    w->path = here.path;
     return 1;
 }
 
-/* Whether the module is here, or can be. What was loaded for that stays, as what it has begun may.
- */
+/* Finds the module among what is loaded, and keeps it there, or a task that had loaded it could
+   take it away again. */
+static int find_and_keep(wanted *w, int *is_kept)
+{
+    if (!dl_iterate_phdr(compare, w))
+        return 0;
+    *is_kept = w->there->identity.is_program || dlopen(w->path, RTLD_NOW | RTLD_NOLOAD);
+    return 1;
+}
+
+/* A path that was loaded before gives what was loaded then, whatever lies there by now: the same
+   path with more slashes does not. */
+enum { RELOADS = 8 };
+
+static int load(wanted *w, int *is_kept)
+{
+    const char *name = w->there->name;
+    char path[RELOADS + PATH_MAX];
+    memset(path, '/', RELOADS);
+    snprintf(path + RELOADS, sizeof path - RELOADS, "%s", name);
+    for (int slashes = 0; slashes < (name[0] == '/' ? RELOADS : 1); slashes++) {
+        *is_kept = dlopen(path + RELOADS - slashes, RTLD_NOW | RTLD_LOCAL) != NULL;
+        if (!*is_kept) {
+            const char *why = dlerror();
+            dp__message(1, "%s cannot be loaded in a worker that was begun anew: %s", name,
+                        why ? why : "no reason is told");
+            return 0;
+        }
+        if (dl_iterate_phdr(compare, w))
+            return 1;
+    }
+    dp__message(1, "%s is not the same in a worker that was begun anew", name);
+    return 0;
+}
+
+/* Whether the module is here, or can be. It stays then, as what it has begun may. */
 static int locate(const dp__module *there, uintptr_t *base)
 {
     wanted w = {.there = there};
+    int is_kept;
     for (size_t i = 0; i < foreign.count; i++)
         if (foreign.known[i].there == there) {
             *base = foreign.known[i].base;
             return 1;
         }
-    int found = dl_iterate_phdr(compare, &w);
-    if (!found && !there->identity.is_program && dlopen(there->name, RTLD_NOW | RTLD_LOCAL))
-        found = dl_iterate_phdr(compare, &w);
-    if (!found)
+    if (!find_and_keep(&w, &is_kept) && (there->identity.is_program || !load(&w, &is_kept)))
         return 0;
-    if (foreign.count < KNOWN) {
+    if (is_kept && foreign.count < KNOWN) {
         foreign.known[foreign.count].there = there;
         foreign.known[foreign.count++].base = w.base;
     }
@@ -384,8 +428,8 @@ void *dp__module_here(const void *there)
             return (void *)(at - m->base + base);
         if (m->is_function && !name)
             name = m->name;
-        else if (!m->is_function)
-            dp__message(1, "%s is not the same in a worker that was begun anew", m->name);
+        else if (!m->is_function) /* What lay there before it is not what is meant. */
+            break;
     }
     return name ? find_registered(name) : NULL;
 }

@@ -46,6 +46,71 @@ static void copy(const char *from, const char *to)
     CHECK_EQUAL(system(command), 0);
 }
 
+/* One after the other at the same place, and the first one again. */
+static void take_turns(char **paths)
+{
+    dp_pool *pool = make_pool((dp_pool_options){0});
+    for (int i = 0; i < 5; i++) {
+        void *library = load(paths[i % 2]);
+        CHECK_EQUAL(map(pool, function_of(library, "plugin_unnamed")), 0);
+        expect_shifted(i % 2 ? 2000 : 1000);
+        CHECK_EQUAL(map(pool, function_of(library, "plugin_apply")), 0);
+        expect_shifted(i % 2 ? 2000 : 1000);
+        dlclose(library);
+    }
+    end_pool(pool);
+}
+
+/* The file is replaced, and loaded again. */
+static void load_again(char **builds)
+{
+    char path[1000];
+    dp_pool *pool = make_pool((dp_pool_options){0});
+    snprintf(path, sizeof path, "%s.%d", builds[0], (int)getpid());
+    for (int i = 0; i < 4; i++) {
+        copy(builds[i % 2], path);
+        void *library = load(path);
+        CHECK_EQUAL(map(pool, function_of(library, "plugin_unnamed")), 0);
+        expect_shifted(i % 2 ? 2000 : 1000);
+        dlclose(library);
+    }
+    end_pool(pool);
+    unlink(path);
+}
+
+static void *of_task;
+
+static int open_there(void *result, const void *item, void *path)
+{
+    (void)result, (void)item;
+    of_task = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    return of_task == NULL;
+}
+
+static int close_there(void *result, const void *item, void *context)
+{
+    (void)result, (void)item, (void)context;
+    return of_task ? dlclose(of_task) : 0;
+}
+
+/* A task loads the library, and takes it away when functions in it have run. */
+static void take_away(char *path)
+{
+    dp_pool *pool = NULL;
+    dp_pool_options one = {
+        .engine = DP_ENGINE_PROCESSES, .workers = 1, .process.start = DP_START_EXEC};
+    dp_options with = {.context = path, .context_size = strlen(path) + 1};
+    CHECK_EQUAL(dp_pool_create(&pool, &one), 0);
+    void *library = load(path);
+    CHECK_EQUAL(dp_pool_map(pool, open_there, in, sizeof *in, NULL, 0, 1, &with), 0);
+    CHECK_EQUAL(map(pool, function_of(library, "plugin_unnamed")), 0);
+    CHECK_EQUAL(dp_pool_map(pool, close_there, in, sizeof *in, NULL, 0, 1, NULL), 0);
+    CHECK_EQUAL(map(pool, function_of(library, "plugin_unnamed")), 0);
+    expect_shifted(1000);
+    dlclose(library);
+    end_pool(pool);
+}
+
 int main(int argc, char **argv)
 {
     dp_process_main(argc, argv);
@@ -89,5 +154,10 @@ int main(int argc, char **argv)
     expect_shifted(2000);
     end_pool(pool);
     unlink(path);
+    dlclose(replaced);
+
+    take_turns(argv + 1);
+    load_again(argv + 1);
+    take_away(argv[1]);
     return 0;
 }
