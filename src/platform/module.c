@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <dp/error.h>
 #include <dp/start.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <link.h>
 #include <stdio.h>
@@ -22,8 +23,8 @@ enum { ID_ROOM = 64 };
 typedef struct identity {
     uint32_t id_size; /* 0: it has no build ID; then the file. */
     unsigned char id[ID_ROOM];
-    uint64_t device, number, size;
-    int64_t changed; /* Nanoseconds. */
+    uint64_t device, number, size; /* Size 0: it is not known, and the same as none. */
+    int64_t changed;               /* Nanoseconds. */
     uint32_t is_program;
 } identity;
 
@@ -84,13 +85,37 @@ static int is_loaded(const struct dl_phdr_info *info, const ElfW(Phdr) * part)
     return 0;
 }
 
-static void read_file(const char *path, identity *out)
+/* Which file is mapped there: where its path leads there may be another one by now. As it stands
+   in that list, which may be otherwise than what stat() tells: it is compared with its like. */
+static int read_mapping(uintptr_t at, identity *out)
+{
+    char line[200];
+    int found = 0, begins = 1;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    while (maps && !found && fgets(line, sizeof line, maps)) {
+        uintptr_t begin, end;
+        unsigned major, minor;
+        uint64_t number;
+        found = begins &&
+                sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %*s %*x %x:%x %" SCNu64, &begin, &end,
+                       &major, &minor, &number) == 5 &&
+                at >= begin && at < end && number != 0;
+        if (found) {
+            out->device = (uint64_t)major << 32 | minor;
+            out->number = number;
+        }
+        begins = strchr(line, '\n') != NULL;
+    }
+    if (maps)
+        fclose(maps);
+    return found;
+}
+
+static void read_file(const char *path, uintptr_t at, identity *out)
 {
     struct stat status;
-    if (stat(path, &status) != 0)
+    if (stat(path, &status) != 0 || !read_mapping(at, out))
         return;
-    out->device = status.st_dev;
-    out->number = status.st_ino;
     out->size = (uint64_t)status.st_size;
     out->changed = status.st_mtim.tv_sec * INT64_C(1000000000) + status.st_mtim.tv_nsec;
 }
@@ -113,7 +138,7 @@ static loaded describe(const struct dl_phdr_info *info)
     if (found.identity.is_program)
         found.path = "";
     else if (found.identity.id_size == 0)
-        read_file(found.path, &found.identity);
+        read_file(found.path, found.begin, &found.identity);
     return found;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * module FIRST SECOND: functions of libraries that the program loads when the pool is there, in
- * workers that begin anew. The two are builds of one library, of which one takes the other's place.
+ * module FIRST SECOND THIRD FOURTH: functions of libraries that the program loads when the pool is
+ * there, in workers that begin anew. The first two are builds of one library, of which one takes
+ * the other's place; the others are the same without build IDs.
  */
 #include <dlfcn.h>
 #include <string.h>
@@ -78,6 +79,28 @@ static void load_again(char **builds)
     unlink(path);
 }
 
+/* Libraries of which nothing tells but their file, which is replaced before anybody asks. */
+static void replace_without_id(char **builds)
+{
+    char path[1000];
+    snprintf(path, sizeof path, "%s.%d", builds[0], (int)getpid());
+    copy(builds[0], path);
+    void *library = load(path), *same = load(builds[0]);
+    copy(builds[1], path);
+    dp_pool *pool = make_pool((dp_pool_options){0});
+    dp_error error;
+    CHECK_EQUAL(dp_pool_map(pool, function_of(library, "plugin_unnamed"), in, sizeof *in, out,
+                            sizeof *out, N, &(dp_options){.error = &error}),
+                DP_ETASK);
+    CHECK_EQUAL(error.task_code, DP_ENOTSUP);
+    CHECK_EQUAL(map(pool, function_of(same, "plugin_unnamed")), 0);
+    expect_shifted(1000);
+    dlclose(library);
+    dlclose(same);
+    end_pool(pool);
+    unlink(path);
+}
+
 static void *of_task;
 
 static int open_there(void *result, const void *item, void *path)
@@ -114,7 +137,7 @@ static void take_away(char *path)
 int main(int argc, char **argv)
 {
     dp_process_main(argc, argv);
-    CHECK_EQUAL(argc, 3);
+    CHECK_EQUAL(argc, 5);
     char path[1000];
     count_up(in);
 
@@ -158,6 +181,7 @@ int main(int argc, char **argv)
 
     take_turns(argv + 1);
     load_again(argv + 1);
+    replace_without_id(argv + 3);
     take_away(argv[1]);
     return 0;
 }
