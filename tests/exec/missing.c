@@ -53,6 +53,43 @@ static void ends_before(int argc, char **argv)
     end_pool(make_pool((dp_pool_options){0}));
 }
 
+/* A constructor takes the order away. Then main() must not go on, which would make this test, and
+   so on. */
+__attribute__((constructor)) static void clear_environment(void)
+{
+    char path[100];
+    const char *to_tell = getenv("DP_TEST_CLEAR");
+    if (!to_tell || !getenv("DP_ZYGOTE"))
+        return;
+    snprintf(path, sizeof path, "%s", to_tell);
+    clearenv();
+    setenv("DP_TEST_CLEARED", path, 1);
+}
+
+static void cleared(int argc, char **argv)
+{
+    char path[] = "/tmp/dp-test-missing-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    dp_process_main(argc, argv);
+    CHECK_EQUAL(setenv("DP_TEST_CLEAR", path, 1), 0);
+    CHECK_EQUAL(refusal_of((dp_pool_options){0}), DP_EPROCESS);
+    CHECK(strstr(message, "environment") != NULL);
+    CHECK_EQUAL(unsetenv("DP_TEST_CLEAR"), 0);
+    CHECK_EQUAL(lseek(fd, 0, SEEK_END), 0);
+    end_pool(make_pool((dp_pool_options){0}));
+    close(fd);
+    unlink(path);
+}
+
+/* What `cleared` waits for not to happen. */
+static int tell_that_main_goes_on(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    fputs("main() goes on", file);
+    return fclose(file);
+}
+
 /* An order to become a zygote that is for somebody else is none. */
 static void not_for_us(int argc, char **argv)
 {
@@ -80,12 +117,14 @@ static void of_another(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    static void (*const parts[])(int, char **) = {not_at_all,  too_late,   closed,
-                                                  ends_before, not_for_us, of_another};
+    static void (*const parts[])(int, char **) = {not_at_all, too_late,   closed,    ends_before,
+                                                  cleared,    not_for_us, of_another};
     if (getenv("DP_TEST_END"))
         return 0;
-    if (getenv("DP_ZYGOTE"))
+    if (getenv("DP_ZYGOTE") || getenv("DP_TEST_CLEARED"))
         dp_process_main(argc, argv);
+    if (getenv("DP_TEST_CLEARED"))
+        return tell_that_main_goes_on(getenv("DP_TEST_CLEARED"));
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         int status;
         pid_t pid = fork();

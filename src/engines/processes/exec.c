@@ -45,7 +45,10 @@ enum { STACK = 64 << 10 };
 /* ThreadSanitizer takes any child for one with memory of its own, so there they have that. */
 enum { FLAGS = (DP__TSAN ? 0 : CLONE_VM) | CLONE_VFORK | SIGCHLD };
 
-static const char self[] = "/proc/self/exe";
+/* A way to /proc/self/exe that nobody else goes. It stands in what the system tells the program of
+   itself, also where nothing is left of the environment: a constructor has cleared it, or the file
+   has the rights of another user. */
+static const char self[] = "/proc/self/task/../exe";
 
 /* As dp_process_main() was told. */
 static char *own_name;
@@ -296,7 +299,8 @@ int dp__exec_explain(const dp__head *head, int code)
         return code;
     if (obstacle == DP__OBSTACLE_NONE || obstacle >= sizeof texts / sizeof *texts)
         dp__message(1, "a pool with DP_START_EXEC is refused: the program, begun anew, has ended "
-                       "before it came to dp_process_main(), or before its workers had begun");
+                       "before it came to dp_process_main(), had not the environment or the "
+                       "descriptors that it was given, or has ended before its workers had begun");
     else
         dp__message(1,
                     "a pool with DP_START_EXEC is refused: the program could not be begun anew, "
@@ -387,6 +391,10 @@ void dp_process_main(int argc, char **argv)
             _exit(1); /* From another dp. Not to go on: that would make pools, and so on. */
         become_zygote(&o, text);
     }
+    /* Without the order nobody knows for whom. To go on would be to do the program's work again. */
+    const char *started_by = (const char *)getauxval(AT_EXECFN);
+    if (started_by && strcmp(started_by, self) == 0)
+        _exit(1);
     unsetenv(VARIABLE);
     dp__heap_want_file();
 }
