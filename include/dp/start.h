@@ -33,16 +33,16 @@
  *    set since. A worker may pass the pool of the program, whose address it was given, to
  * dp_worker_local() and to the verbs.
  *  - What happens before main(), constructors of the program and its libraries, happens in the
- *    worker too. Environment and working directory are those of the program when the pool is made;
- *    of the arguments it has argv[0].
+ *    worker too. Environment and working directory are those of the program when the pool is made,
+ *    and signals are blocked as in the thread that makes it; of the arguments it has argv[0].
  *  - A worker that is lost is replaced as with other pools, by a copy of a process that was begun
  *    anew and has done nothing since.
  *
  * dp_pool_create() takes as long as the program needs to start, some milliseconds. It returns
  * #DP_ENOTSUP if dp_process_main() was not called, or not before the first shared memory was
  * allocated, if the program has closed descriptors that it does not know, or has the rights of
- * another user than who has started it (setuid); and #DP_EPROCESS if the
- * program cannot be started again. dp_on_message() tells which.
+ * another user than who has started it (setuid); and #DP_EPROCESS if the program cannot be started
+ * again, or does not come to dp_process_main() within 30 seconds. dp_on_message() tells which.
  */
 
 #include <stddef.h>

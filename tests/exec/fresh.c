@@ -6,6 +6,7 @@
 #include "anew.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 
 static int changed = 1;
 static int *on_heap;
@@ -30,8 +31,25 @@ static int count_region(void)
     return atomic_load(&counted);
 }
 
+/* What signals were like in the beginning: those of the thread that has made the pool are. */
+static int was_blocked, was_open;
+
+__attribute__((constructor)) static void see_signals(void)
+{
+    sigset_t blocked;
+    sigprocmask(SIG_BLOCK, NULL, &blocked);
+    was_blocked = sigismember(&blocked, SIGUSR2);
+    was_open = !sigismember(&blocked, SIGALRM) && !sigismember(&blocked, SIGTERM);
+}
+
+static void never(int number)
+{
+    (void)number;
+    abort();
+}
+
 typedef struct answer {
-    int changed, has_heap, is_main_done, region, threads, descriptors, omp;
+    int was_blocked, was_open, changed, has_heap, is_main_done, region, threads, descriptors, omp;
     char directory[200], variable[40], own[40], name[200];
 } answer;
 
@@ -41,6 +59,8 @@ static int ask(void *result, const void *item, void *context)
     const char *variable = getenv("DP_TEST_VARIABLE"), *omp = getenv("OMP_NUM_THREADS");
     (void)item, (void)context;
     memset(a, 0, sizeof *a);
+    a->was_blocked = was_blocked;
+    a->was_open = was_open;
     a->changed = changed;
     a->has_heap = on_heap != NULL;
     a->is_main_done = name != NULL;
@@ -72,10 +92,18 @@ int main(int argc, char **argv)
     int open_here = open("/dev/null", O_RDONLY); /* Without O_CLOEXEC: nobody else has it. */
     CHECK(open_here >= 0);
     int descriptors = stress_descriptors();
+    CHECK(!was_blocked && was_open);
+    sigset_t user, before;
+    sigemptyset(&user);
+    sigaddset(&user, SIGUSR2);
+    signal(SIGALRM, never);
+    pthread_sigmask(SIG_BLOCK, &user, &before);
     dp_pool *pool = make_pool((dp_pool_options){.inner_threads = 3});
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     CHECK_EQUAL(setenv("DP_TEST_VARIABLE", "too late", 1), 0);
     CHECK_EQUAL(dp_pool_map(pool, ask, NULL, 0, answers, sizeof *answers, 8, NULL), 0);
     for (int i = 0; i < 8; i++) {
+        CHECK(answers[i].was_blocked && answers[i].was_open);
         CHECK_EQUAL(answers[i].changed, 1);
         CHECK_EQUAL(answers[i].has_heap, 0);
         CHECK_EQUAL(answers[i].is_main_done, 0);

@@ -116,7 +116,8 @@ struct dp__image {
     char **environment;
     int *passed_on; /* Descriptors. */
     int passed_on_count;
-    char *stack; /* Two. */
+    char *stack;             /* Two. */
+    const sigset_t *blocked; /* Signals that the program begins with blocked. */
 };
 
 extern char **environ;
@@ -208,6 +209,21 @@ static char *top_of(const dp__image *image, int stack)
     return image->stack + (size_t)(stack + 1) * STACK;
 }
 
+/* The program begins with signals as it would for anybody who starts it, since its constructors may
+   wait for some. A handler of the application's must not run here, as execve() is still to come. */
+__attribute__((no_sanitize("address", "thread"))) static void give_signals(const sigset_t *blocked)
+{
+    struct sigaction action;
+    for (int number = 1; number < NSIG; number++)
+        if (sigaction(number, NULL, &action) == 0 && action.sa_handler != SIG_DFL &&
+            action.sa_handler != SIG_IGN) {
+            action.sa_flags = 0;
+            action.sa_handler = SIG_DFL;
+            sigaction(number, &action, NULL);
+        }
+    sigprocmask(SIG_SETMASK, blocked, NULL);
+}
+
 /* With the memory of the application, of which it must leave everything as it is. */
 __attribute__((no_sanitize("address", "thread"))) static int become_image(void *context)
 {
@@ -216,6 +232,7 @@ __attribute__((no_sanitize("address", "thread"))) static int become_image(void *
     for (int i = 0; i < image->passed_on_count; i++)
         dp__fd_pass_on(image->passed_on[i], 1);
     put_digits(image->order + sizeof VARIABLE, (unsigned)getpid(), PID_DIGITS);
+    give_signals(image->blocked);
     execve(self, image->arguments, image->environment);
     dp__store_relaxed(&image->head->obstacle, DP__OBSTACLE_IMAGE);
     _exit(127);
@@ -233,8 +250,9 @@ __attribute__((no_sanitize("address", "thread"))) static int begin_image(void *c
     _exit(has_failed);
 }
 
-pid_t dp__image_begin(dp__image *image)
+pid_t dp__image_begin(dp__image *image, const sigset_t *blocked)
 {
+    image->blocked = blocked;
     return clone(begin_image, top_of(image, 0), FLAGS, image);
 }
 
@@ -292,6 +310,7 @@ int dp__exec_explain(const dp__head *head, int code)
         [DP__OBSTACLE_IMAGE] = "the program could not be executed",
         [DP__OBSTACLE_ADDRESS] = "the place of the shared memory is taken there",
         [DP__OBSTACLE_LIBRARY] = "it has another version of dp, or none",
+        [DP__OBSTACLE_TIME] = "it has not come to dp_process_main() in 30 seconds",
         [DP__OBSTACLE_HOOK] = "a hook of the pool is in a library that is another one there",
         [DP__OBSTACLE_MEMORY] = "there is no memory"};
     uint32_t obstacle = dp__load_relaxed(&head->obstacle);
@@ -362,6 +381,7 @@ static _Noreturn void become_zygote(const order *o, char *text)
         give_up_elsewhere(o, DP__OBSTACLE_MEMORY);
     }
     dp__head *head = o->head;
+    dp__store_relaxed(&head->has_come, 1);
     unsetenv(VARIABLE);
     dp__fd_pass_on(o->heap.file, 0);
     dp__fd_pass_on(o->call, 0);

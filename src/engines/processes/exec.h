@@ -7,6 +7,7 @@
  * application has it, finds the functions it was given, and then is a zygote like others.
  */
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "seat.h"
@@ -17,6 +18,7 @@ typedef enum dp__obstacle {
     DP__OBSTACLE_IMAGE,   /* The program could not be executed. */
     DP__OBSTACLE_ADDRESS, /* Where the shared heap must be there is something else, again and again.
                            */
+    DP__OBSTACLE_TIME,    /* It does not come to dp_process_main(). */
     DP__OBSTACLE_LIBRARY, /* It has another dp. */
     DP__OBSTACLE_HOOK,    /* It does not have worker_init, worker_fini or local_fini. */
     DP__OBSTACLE_MEMORY
@@ -38,8 +40,8 @@ dp__image *dp__image_create(dp__head *head, int call, int application);
 void dp__image_free(dp__image *image);
 
 /* Begins a child that begins the zygote and ends: its pid, or a negative number. Returns when both
-   have come so far. With signals blocked. */
-pid_t dp__image_begin(dp__image *image);
+   have come so far. With signals blocked, of which the program begins with these. */
+pid_t dp__image_begin(dp__image *image, const sigset_t *blocked);
 
 /* Why the zygote of the head has not begun: tells who listens, and returns DP_EPROCESS or another
    code instead of this one. */

@@ -52,7 +52,7 @@ static int fork_twice(dp__head *head, int call, int application)
     /* No handler of the application should run in the children. */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (image)
-        l.between = dp__image_begin(image);
+        l.between = dp__image_begin(image, &before);
     else if (dp__fresh_is_needed())
         code = dp__fresh_run(fork_both, &l);
     else
@@ -113,8 +113,18 @@ static void tell_of_failed(const dp__head *head, const dp__size *size)
             dp__message(1, "worker_init failed for worker %u, or has ended its process", i);
 }
 
+/* How long a program that is begun anew may take to come to dp_process_main(). What it does until
+   then is not ours, and may have no end. */
+#define TIME_TO_COME INT64_C(30000000000)
+
+static int has_not_come(const dp__head *head)
+{
+    return head->options.process.start == DP_START_EXEC && !dp__load_relaxed(&head->has_come);
+}
+
 static int await_workers(const dp__zygote *zygote, dp__head *head, const dp__size *size)
 {
+    const int64_t latest = dp__deadline(TIME_TO_COME);
     for (;;) {
         uint32_t news = dp__load_acquire(&head->news);
         int code = look_at_all(head, size);
@@ -126,6 +136,11 @@ static int await_workers(const dp__zygote *zygote, dp__head *head, const dp__siz
             return DP_ECLOSED;
         if (dp__zygote_is_gone(zygote) || dp__load_acquire(&head->broken))
             return DP_EPROCESS;
+        if (has_not_come(head) && dp__now_ns() >= latest) {
+            dp__store_relaxed(&head->obstacle, DP__OBSTACLE_TIME);
+            kill(head->zygote, SIGKILL);
+            return DP_EPROCESS;
+        }
         dp__futex_wait_shared(&head->news, news, dp__deadline(INT64_C(10000000)));
     }
 }

@@ -199,6 +199,7 @@ typedef struct dp__head {
     _Atomic(uint32_t) obstacle;                /* A dp__obstacle: why it could not begin anew. */
     int32_t zygote;                            /* Its pid, by the process between. */
     _Atomic(uint32_t) gone;                    /* It does not look here any more. */
+    _Atomic(uint32_t) has_come;                /* One that is begun anew is there. Relaxed. */
 
     /* By the application. */
     _Alignas(DP__LINE) _Atomic(uint32_t) ending; /* Nobody is replaced any more. */
