@@ -300,8 +300,8 @@ typedef void (*dp_combine_fn)(void *accumulator, const void *other, void *contex
  *         failed (threads already started are gone again), or has ended its process again and
  *         again; #DP_EPROCESS when the system refused a process, or one without worker_init has
  *         ended so; #DP_ENOTSUP for #DP_PIN_COMPACT and
- *         #DP_PIN_SCATTER when the system does not show its CPUs, and for bounds of memory in
- *         `process` when it does not show that.
+ *         #DP_PIN_SCATTER when the system does not show its CPUs, for bounds of memory in
+ *         `process` when it does not show that, and for processes after `unshare(CLONE_NEWPID)`.
  * A program that goes on with the NULL of a failure uses the default pool, so compilers that can
  * warn if nobody looks at the result.
  * Cost: one thread start per worker, some tens of microseconds each.

@@ -68,6 +68,7 @@ DP_BEGIN_DECLS
  *    another one is such a thread to it;
  *  - #DP_EPROCESS if the system refused a process or a descriptor: an asynchronous call that has
  *    not begun has one process, and two descriptors;
+ *  - #DP_ENOTSUP after `unshare(CLONE_NEWPID)`;
  *  - #DP_EINIT if a worker_init failed, which dp_pool_create() does not call.
  */
 typedef enum dp_start {

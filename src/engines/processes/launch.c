@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -221,9 +222,27 @@ static void undo(dp__zygote *zygote, dp__head *head)
     dp__zygote_forget(zygote);
 }
 
+/* After unshare(CLONE_NEWPID) children are in a new namespace, where processes have other numbers
+   than here, and which the end of the first one ends. Before there is one that has no name yet. */
+static int is_in_other_namespace(void)
+{
+    static const char here[] = "/proc/self/ns/pid", there[] = "/proc/self/ns/pid_for_children";
+    struct stat a, b;
+    if (lstat(there, &b) != 0 || stat(here, &a) != 0)
+        return 0; /* Nothing tells; or a system that has no such thing. */
+    if (stat(there, &b) != 0)
+        return errno == ENOENT;
+    return a.st_ino != b.st_ino || a.st_dev != b.st_dev;
+}
+
 int dp__zygote_fork(dp__zygote *zygote, dp__head *head)
 {
     *zygote = (dp__zygote){-1, -1};
+    if (is_in_other_namespace()) {
+        dp__message(1, "a pool of processes is refused: children of the program are in another "
+                       "namespace of process numbers, as after unshare(); a child can have pools");
+        return DP_ENOTSUP;
+    }
     int application = dp__fd_beyond_standard(dp__pid_open(getpid()));
     if (application < 0)
         return errno == ENOSYS || errno == EPERM ? DP_ENOTSUP : DP_EPROCESS;
