@@ -117,6 +117,34 @@ DP_TEST(output, is_told_of_each_item)
     map_and_print((dp_pool_process_options){0}, N);
 }
 
+/* More than an order prints before it ends for that. */
+static int print_much_and_add(size_t begin, size_t end, void *context)
+{
+    static char page[16 << 10];
+    memset(page, '.', sizeof page - 1);
+    for (size_t i = begin; i < end; i++) {
+        ((int *)context)[i]++;
+        puts(page);
+    }
+    return 0;
+}
+
+/* The rest of them is ordered again, and nothing is wrong with any: also where what was begun must
+   not be begun again. */
+DP_TEST(output, that_ends_orders_is_no_failure)
+{
+    record r;
+    int *sum = dp_shared_alloc(N * sizeof *sum);
+    memset(sum, 0, N * sizeof *sum);
+    begin_record(&r, sum);
+    dp_pool *pool = new_captured(&r, 1, (dp_pool_process_options){0});
+    EXPECT(0, dp_pool_for(pool, print_much_and_add, sum, 0, N, &(dp_options){.chunk = 1}));
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(sum[i], 1, "%d: %d", i, sum[i]);
+    end_pool(pool);
+    dp_shared_free(sum);
+}
+
 DP_TEST(output, of_processes_that_are_replaced)
 {
     map_and_print((dp_pool_process_options){.recycle_tasks = 1}, 0);

@@ -198,13 +198,16 @@ static void distrust(manager *m, dp__place *place, size_t begin, dp__outcome out
     push_rest(m, place, begin, place->out.one_by_one ? before + 1 : 0, 1);
 }
 
-/* A worker does not stop before the end unless the call does, or it is to be replaced; nor does one
-   after the other die before it has begun with anything, above all not by what it does. */
+/* A worker does not stop before the end unless the call does, it is to be replaced or has news; nor
+   does one after the other die before it has begun with anything, above all not by what it does. */
 static int is_odd(manager *m, const dp__place *place, size_t rest, int runs, dp__outcome outcome)
 {
     if (outcome == DP__OUT || rest >= place->out.end)
         return 0;
     if (outcome == DP__DONE && (m->wire->must_stop(m->batch) || dp__place_is_leaving(place)))
+        return 0;
+    /* Or its items have printed so much that it should be told; see dp__output_end_item(). */
+    if (outcome == DP__DONE && m->crew->head->captures && !runs && rest > place->out.begin)
         return 0;
     /* Where its life is over it may have left so, and another one have begun since. */
     if (outcome == DP__DONE && !dp__place_is_over(place))
