@@ -235,17 +235,92 @@ DP_TEST(scribble, over_the_head)
     }
 }
 
+/* Where the processes are, and how many there should be. */
 DP_TEST(scribble, does_not_reach_what_does_not_change)
 {
+    static const size_t places[] = {offsetof(dp__head, entry), offsetof(dp__head, size)};
     leave_no_cores();
     dp_pool *pool = new_processes(1);
-    dp_error error;
-    scribble s = {.seed = 1, .begin = offsetof(dp__head, entry)};
-    dp_options options = {.context = &s, .context_size = sizeof s, .error = &error};
-    s.end = s.begin + sizeof(dp__seat *);
-    EXPECT(DP_ETASK, dp_pool_apply(pool, scribble_over_head, NULL, 0, NULL, 0, &options));
-    EXPECT(DP_ECRASH, error.task_code);
-    cr_assert_eq(error.signal, SIGSEGV);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        dp_error error;
+        scribble s = {.seed = 1, .begin = places[i], .end = places[i] + sizeof(uint64_t)};
+        dp_options options = {.context = &s, .context_size = sizeof s, .error = &error};
+        EXPECT(DP_ETASK, dp_pool_apply(pool, scribble_over_head, NULL, 0, NULL, 0, &options));
+        EXPECT(DP_ECRASH, error.task_code);
+        cr_assert_eq(error.signal, SIGSEGV);
+        expect_works(pool);
+    }
+    end_pool(pool);
+}
+
+static int say_ending(void *out, const void *in, void *context)
+{
+    (void)out, (void)in, (void)context;
+    dp__store_relaxed(&((dp__head *)(uintptr_t)dp__worker_head())->ending, 1);
+    return 0;
+}
+
+/* The application goes by what it has said itself. */
+DP_TEST(scribble, as_if_the_pool_were_ending)
+{
+    dp_pool *pool = new_processes(2);
+    EXPECT(0, dp_pool_apply(pool, say_ending, NULL, 0, NULL, 0, NULL));
+    end_pool(pool);
+}
+
+/* ---- Orders ---- */
+
+static int say_done_and_stay(void *out, const void *in, void *context)
+{
+    dp__seat *seat = dp__seat_of(dp__worker_head(), (uint32_t)dp_lane());
+    (void)context;
+    *(int *)out = *(const int *)in * *(const int *)in;
+    if (*(const int *)in == VICTIM) {
+        dp__store_release(&seat->done, dp__load_relaxed(&seat->order) & ~DP__ORDER_ASLEEP);
+        loop_on();
+    }
+    return 0;
+}
+
+/* It is in the way of no other item, though there is no limit. */
+DP_TEST(scribble, as_if_the_order_were_done)
+{
+    int in[N], out[N], status[N];
+    dp_options options = {.on_error = DP_ERRORS_FINISH, .status = status};
+    dp_pool *pool = new_processes(2);
+    for (int i = 0; i < N; i++)
+        in[i] = i;
+    int code = dp_pool_map(pool, say_done_and_stay, in, sizeof *in, out, sizeof *out, N, &options);
+    EXPECT(DP_ETASK, code);
+    for (int i = 0; i < N; i++)
+        cr_assert(i == VICTIM ? status[i] == DP_ECRASH : status[i] == 0 && out[i] == i * i,
+                  "item %d: %s", i, dp_errname(status[i]));
     expect_works(pool);
+    end_pool(pool);
+}
+
+/* The order words of those who sleep. */
+static int write_over_orders(void *out, const void *in, void *context)
+{
+    const dp__head *head = dp__worker_head();
+    (void)out, (void)in;
+    for (uint32_t i = 0; i < dp__seats_now(head); i++)
+        if (i != (uint32_t)dp_lane())
+            dp__store_relaxed(&dp__seat_of(head, i)->order, *(const uint32_t *)context);
+    return 0;
+}
+
+/* In every state of the numbers: whoever has slept beside it has the next order, or is replaced. */
+DP_TEST(scribble, over_orders_of_others)
+{
+    static const uint32_t words[] = {0, 2, 1, UINT32_MAX, 0x10000};
+    dp_pool *pool = new_processes(3);
+    for (size_t i = 0; i < 20; i++) {
+        uint32_t word = words[i % (sizeof words / sizeof *words)];
+        dp_options options = {.context = &word, .context_size = sizeof word};
+        expect_works(pool);
+        EXPECT(0, dp_pool_apply(pool, write_over_orders, NULL, 0, NULL, 0, &options));
+        expect_works(pool);
+    }
     end_pool(pool);
 }

@@ -248,6 +248,9 @@ static void settle(manager *m, uint32_t index, dp__outcome outcome)
     dp__place_unpack(place, m->wire, m->batch, rest);
     count_to(m, place, rest);
     if ((!is_sound && outcome != DP__OUT) || is_odd(m, place, rest, runs, outcome)) {
+        /* Whoever says that it is done, and is not, may not come back for the next order. */
+        if (outcome == DP__DONE)
+            dp__place_kill_spoilt(m->crew, place);
         distrust(m, place, rest, outcome);
     } else {
         if (outcome == DP__DIED && runs)
@@ -480,6 +483,14 @@ static void interrupt_surplus(manager *m)
             take_back(m, place_of(m, i), 1);
 }
 
+/* Somebody may have written over what a process that is to come would go by. */
+static void look_after_idle(manager *m)
+{
+    for (uint32_t i = m->busy; i < m->busy + m->idle; i++)
+        if (!dp__place_is_alive(place_of(m, i), m->desk))
+            dp__place_look_after(m->crew, place_of(m, i));
+}
+
 static void look_round(manager *m)
 {
     int64_t now = dp__now_ns();
@@ -494,6 +505,7 @@ static void look_round(manager *m)
         dp__place *place = place_of(m, i);
         if (!dp__place_is_in_order(place) && dp__place_look(place) == DP__OUT)
             dp__place_kill_spoilt(m->crew, place);
+        dp__place_wake(place);
         if (!dp__place_is_sound(place))
             continue;
         size_t over = place->out.begin + dp__place_over(place, &runs);
@@ -503,6 +515,7 @@ static void look_round(manager *m)
             place->unpacked_at = now;
         }
     }
+    look_after_idle(m);
     if (m->limit != INT64_MAX)
         end_late_items(m, now);
     end_large_items(m);

@@ -173,8 +173,10 @@ void dp__crew_renew(dp__crew *crew)
         head->entry[i].is_vacant = 1;
         head->entry[i].ended = 0;
         dp__place_clear(&crew->place[i]);
+        crew->place[i].life = crew->place[i].spoilt = crew->place[i].given = 0;
     }
     crew->free_count = 0;
+    dp__store_relaxed(&crew->is_ending, 0);
     dp__store_relaxed(&crew->size, 0);
     dp__store_relaxed(&crew->items, 0);
     dp__store_relaxed(&crew->deaths, 0);
@@ -185,8 +187,13 @@ void dp__crew_renew(dp__crew *crew)
 int dp__crew_end(dp__crew *crew, int64_t deadline)
 {
     dp__head *head = crew->head;
-    if (!dp__load_relaxed(&head->ending))
+    if (!dp__exchange_acq_rel(&crew->is_ending, 1)) {
+        /* First: who is told is not replaced. */
         dp__zygote_end(&crew->zygote, head);
+        for (uint32_t i = 0; i < dp__seats_now(head); i++)
+            dp__seat_end(&head->entry[i], crew->place[i].given);
+        dp__zygote_call(&crew->zygote);
+    }
     return dp__zygote_wait(&crew->zygote, deadline);
 }
 
@@ -299,7 +306,7 @@ void dp__crew_vacate(dp__crew *crew, uint32_t number)
     place->memory = NULL;
     place->room = 0;
     entry->is_vacant = 1;
-    dp__seat_end(entry);
+    dp__seat_end(entry, place->given);
 }
 
 void dp__crew_give(dp__crew *crew, uint32_t place)
@@ -402,7 +409,7 @@ size_t dp__place_order(dp__place *place, uint32_t desk, const dp__wire *wire,
     place->asked = -1;
     place->unpacked = what->begin;
     place->unpacked_at = place->since = dp__now_ns();
-    place->order = dp__order_give(seat);
+    place->order = place->given = dp__order_give(seat, place->given);
     return items;
 }
 
@@ -411,9 +418,16 @@ int dp__place_is_alive(dp__place *place, uint32_t desk)
     dp__seat *seat = place->seat;
     /* First: who begins after the look rings there. */
     dp__store_relaxed(&seat->desk, desk);
-    uint32_t life = dp__load_acquire(&seat->order) & DP__ORDER_INCARNATION;
+    uint32_t word = dp__load_acquire(&seat->order) & ~DP__ORDER_ASLEEP;
+    uint32_t life = word & DP__ORDER_INCARNATION;
     uint32_t alive = dp__load_acquire(&seat->alive);
+    /* Somebody has written over the last order that this process was given: it may take any for a
+       new one, or the next one for an old one. */
+    if (life == (place->given & DP__ORDER_INCARNATION) && word != place->given)
+        place->spoilt = life | DP__ALIVE_BEGUN;
     if (alive == (life | DP__ALIVE_BEGUN | DP__ALIVE_LEAVING))
+        return 0;
+    if (place->spoilt == (life | DP__ALIVE_BEGUN))
         return 0;
     /* Else it does not take that back, though it may write over it. */
     if (alive == (life | DP__ALIVE_BEGUN))
@@ -509,12 +523,35 @@ void dp__place_kill(const dp__crew *crew, dp__place *place, dp__spot there, dp__
     dp__zygote_call(&crew->zygote);
 }
 
+/* The zygote compares only the life. */
+static void ask_for_spoilt(const dp__crew *crew, const dp__place *place)
+{
+    uint32_t life = place->spoilt & DP__ORDER_INCARNATION;
+    dp__store_release(&place->seat->ask, life | DP__ORDER_ASLEEP);
+    dp__zygote_call(&crew->zygote);
+}
+
 void dp__place_kill_spoilt(const dp__crew *crew, dp__place *place)
 {
     place->asked = DP__CAUSE_OWN;
     place->asked_at = dp__seat_spot(place->seat);
-    dp__store_release(&place->seat->ask, place->order | DP__ORDER_ASLEEP);
-    dp__zygote_call(&crew->zygote);
+    place->spoilt = (place->given & DP__ORDER_INCARNATION) | DP__ALIVE_BEGUN;
+    ask_for_spoilt(crew, place);
+}
+
+void dp__place_look_after(const dp__crew *crew, const dp__place *place)
+{
+    uint32_t word = dp__load_relaxed(&place->seat->order);
+    if (place->spoilt == ((word & DP__ORDER_INCARNATION) | DP__ALIVE_BEGUN))
+        ask_for_spoilt(crew, place);
+    else
+        dp__zygote_call(&crew->zygote);
+}
+
+void dp__place_wake(const dp__place *place)
+{
+    if (dp__load_relaxed(&place->seat->at) == 0)
+        dp__futex_wake_shared(&place->seat->order, 1);
 }
 
 void dp__place_clear(dp__place *place)

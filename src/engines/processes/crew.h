@@ -16,7 +16,9 @@
 typedef struct dp__place {
     dp__seat *seat;
     uint32_t life;       /* In which a process has begun to work there, as in dp__seat::alive. */
+    uint32_t spoilt;     /* The same; it is to be killed, and given nothing any more. 0: none is. */
     uint32_t order;      /* The order that is out, as in the order word; 0: none. */
+    uint32_t given;      /* The last one that was. */
     dp__stretch out;     /* What was ordered; its end comes nearer when some is taken back. */
     size_t packed;       /* The end, when it was packed. */
     size_t counted;      /* Items before this one have been told of as over. */
@@ -55,6 +57,7 @@ typedef struct dp__crew {
     _Atomic(uint32_t) hungry;   /* How many; relaxed, a hint. */
     /* For stats. */
     _Atomic(uint64_t) items, deaths;
+    _Atomic(uint32_t) is_ending; /* The workers were told. What says so in the head is not ours. */
 } dp__crew;
 
 /* Makes the crew of a pool, whose address this is, and its processes. `home`: where the front keeps
@@ -145,8 +148,8 @@ unsigned dp__crew_share(dp__crew *crew);
 size_t dp__place_order(dp__place *place, uint32_t desk, const dp__wire *wire,
                        const dp__batch *batch, size_t chunk, const dp__stretch *what);
 
-/* Whether a process sits at a place on which no order is out. If not, the desk is rung when one
-   does. */
+/* Whether a process sits at a place on which no order is out, and would find the next one. If not,
+   the desk is rung when one does. */
 int dp__place_is_alive(dp__place *place, uint32_t desk);
 
 /* Whether the worker that has carried the order out takes no more. */
@@ -178,8 +181,16 @@ void dp__place_unpack(dp__place *place, const dp__wire *wire, const dp__batch *b
 /* Asks the zygote to kill the worker if it still is there. */
 void dp__place_kill(const dp__crew *crew, dp__place *place, dp__spot there, dp__cause cause);
 
-/* Asks the zygote to kill the worker, whose seat is not in order. */
+/* Asks the zygote to kill the worker, whose seat is not in order. It is given no order any more. */
 void dp__place_kill_spoilt(const dp__crew *crew, dp__place *place);
+
+/* Has the zygote look whether the process of a place that is not alive is one that it knows of, and
+   asks again for one that is to be killed. */
+void dp__place_look_after(const dp__crew *crew, const dp__place *place);
+
+/* Wakes the worker, if it sleeps beside the order that is out: it may have been written over that
+   it did. */
+void dp__place_wake(const dp__place *place);
 
 /* The order that was out is done with. */
 void dp__place_clear(dp__place *place);

@@ -206,8 +206,6 @@ static void await_unseen(dp__head *head)
 void dp__zygote_end(const dp__zygote *zygote, dp__head *head)
 {
     dp__store_release(&head->ending, 1);
-    for (uint32_t i = 0; i < dp__seats_now(head); i++)
-        dp__seat_end(&head->entry[i]);
     dp__zygote_call(zygote);
 }
 
@@ -216,6 +214,9 @@ void dp__zygote_end(const dp__zygote *zygote, dp__head *head)
 static void undo(dp__zygote *zygote, dp__head *head)
 {
     dp__zygote_end(zygote, head);
+    /* Nobody has had an order yet. */
+    for (uint32_t i = 0; i < dp__seats_now(head); i++)
+        dp__seat_end(&head->entry[i], 0);
     if (zygote->pid < 0 && head->zygote > 0)
         await_unseen(head);
     dp__zygote_wait(zygote, INT64_MAX);

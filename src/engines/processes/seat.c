@@ -21,11 +21,13 @@ void dp__note_here(_Atomic(uint32_t) *cpu)
 
 /* ---- Orders ---- */
 
-uint32_t dp__order_give(dp__seat *seat)
+uint32_t dp__order_give(dp__seat *seat, uint32_t last)
 {
     uint32_t word = dp__load_relaxed(&seat->order), given;
     do {
-        uint32_t number = (word + DP__ORDER_ONE) & DP__ORDER_NUMBER;
+        /* In a life that has begun since, anything but 0 is new. */
+        uint32_t before = (word ^ last) & DP__ORDER_INCARNATION ? 0 : last;
+        uint32_t number = (before + DP__ORDER_ONE) & DP__ORDER_NUMBER;
         given = (word & DP__ORDER_INCARNATION) | (number ? number : DP__ORDER_ONE);
         /* Release: what the order says, for the worker; and where to ring, for the zygote. */
     } while (!dp__cas_acq_rel(&seat->order, &word, given));
@@ -34,10 +36,12 @@ uint32_t dp__order_give(dp__seat *seat)
     return given;
 }
 
-void dp__seat_end(dp__entry *entry)
+void dp__seat_end(dp__entry *entry, uint32_t last)
 {
     entry->seat->kind = DP__ORDER_END;
-    entry->ended = (dp__order_give(entry->seat) & DP__ORDER_INCARNATION) | 1;
+    entry->ended = (dp__order_give(entry->seat, last) & DP__ORDER_INCARNATION) | 1;
+    /* That it sleeps may have been written over, and nobody looks again. */
+    dp__futex_wake_shared(&entry->seat->order, 1);
 }
 
 uint32_t dp__order_await(dp__seat *seat, uint32_t last, int may_spin)

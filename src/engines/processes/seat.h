@@ -111,8 +111,9 @@ typedef struct dp__seat {
 enum { DP__ALIVE_BEGUN = 1, DP__ALIVE_LEAVING = 2 };
 
 /* Gives the order that stands in the seat to the process that sits there, or will sit there next.
-   Returns the word by which to ask for it. */
-uint32_t dp__order_give(dp__seat *seat);
+   `last`: the one that was given there before, as who gives has kept it, or 0; so the number is
+   another one also if the word was written over. Returns the word by which to ask for it. */
+uint32_t dp__order_give(dp__seat *seat, uint32_t last);
 
 /* For the worker: waits for another order than the last one, which is its life when it begins. */
 uint32_t dp__order_await(dp__seat *seat, uint32_t last, int may_spin);
@@ -229,8 +230,9 @@ static inline uint32_t dp__workers_now(const dp__head *head)
     return is_for_call ? dp__seats_now(head) : dp__size_now(head).wanted;
 }
 
-/* Tells the process to end that sits at a vacant seat, or will be the next to sit there. */
-void dp__seat_end(dp__entry *entry);
+/* Tells the process to end that sits at a vacant seat, or will be the next to sit there. `last` as
+   above. */
+void dp__seat_end(dp__entry *entry, uint32_t last);
 
 /* Where somebody is or was, as a hint of whether it is worth to spin for him. Relaxed. */
 void dp__note_here(_Atomic(uint32_t) *cpu);

@@ -45,7 +45,7 @@ void dp__zygote_shrink(const dp__zygote *zygote, dp__head *head, uint32_t worker
 /* Something has been written for it to find. */
 void dp__zygote_call(const dp__zygote *zygote);
 
-/* Tells all workers to end, and it with them, when none has an order. */
+/* Nobody is replaced any more, and it ends with the last worker; who says so tells the workers. */
 void dp__zygote_end(const dp__zygote *zygote, dp__head *head);
 
 /* Whether it has ended, by itself or because somebody has killed it. */

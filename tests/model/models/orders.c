@@ -78,11 +78,12 @@ static void body(void)
     all->entry.seat = &all->seat;
     dp__store_relaxed(&doom, 0);
     all->deaths = 1;
+    uint32_t last = 0;
     int worker = model_spawn(sit, NULL), killer = model_spawn(kill_somebody, NULL);
     for (int i = 1; i <= ORDERS;) {
         all->seat.kind = DP__ORDER_ERRAND;
         all->seat.base = (size_t)i;
-        uint32_t order = dp__order_give(&all->seat), seen = dp__desk_look(&all->desk);
+        uint32_t order = last = dp__order_give(&all->seat, last), seen = dp__desk_look(&all->desk);
         dp__outcome outcome = dp__order_look(&all->seat, order);
         for (; outcome == DP__OUT; outcome = dp__order_look(&all->seat, order)) {
             dp__desk_wait(&all->desk, seen, INT64_MAX);
@@ -97,7 +98,7 @@ static void body(void)
         i++;
     }
     dp__store_relaxed(&all->is_ending, 1);
-    dp__seat_end(&all->entry);
+    dp__seat_end(&all->entry, last);
     model_join(killer);
     model_join(worker);
     free(all);
