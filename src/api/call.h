@@ -17,6 +17,7 @@
 
 struct dp__limited;
 struct dp__cargo;
+struct dp__kept;
 struct dp__scan;
 
 /* A reduce keeps its accumulators here; see reduce.c. */
@@ -74,7 +75,9 @@ struct dp__call {
     /* What travels with the verb's own part of the call; see remote.h. NULL: its items run in this
        process wherever the workers are. */
     const struct dp__cargo *cargo;
-    dp_error error; /* The failure with the lowest item so far. */
+    struct dp__kept *kept; /* Copies of what describes it in memory that workers can write, or NULL.
+                              See remote.h. */
+    dp_error error;        /* The failure with the lowest item so far. */
     union {
         struct {
             dp_map_fn f;

@@ -25,6 +25,7 @@ static void unfold(dp__letter *own, const dp__errand *errand)
     call->batch.config = NULL;
     call->batch.is_apart = 0;
     call->carrier = NULL;
+    call->kept = NULL;
     call->has_own_carrier = 0;
     call->limited = NULL;
     call->limiter = NULL;

@@ -17,11 +17,14 @@ void *dp__pack_context(const dp__call *call, dp__parcel *parcel, void *context, 
     if (parcel->step == DP__PARCEL_PACK)
         memcpy(copy, context, call->context_size);
     for (size_t a = 0; a < call->narrays; a++) {
-        dp_array array = call->arrays[a];
-        void *base;
-        memcpy(&base, (char *)context + array.offset, sizeof base);
-        base = dp__parcel_items(parcel, base, array.size, array.size,
-                                array.is_written && writes ? DP__PARCEL_OUT : DP__PARCEL_IN);
+        dp_array array = dp__arrays_of(call)[a];
+        const void *found;
+        if (call->kept && call->kept->bases)
+            found = call->kept->bases[a];
+        else
+            memcpy(&found, (char *)context + array.offset, sizeof found);
+        void *base = dp__parcel_items(parcel, found, array.size, array.size,
+                                      array.is_written && writes ? DP__PARCEL_OUT : DP__PARCEL_IN);
         if (parcel->step == DP__PARCEL_PACK)
             memcpy(copy + array.offset, &base, sizeof base);
     }
@@ -57,7 +60,7 @@ static void pack_starmap(const dp__call *call, dp__parcel *parcel, dp__call *sen
     size_t count = call->as.starmap.ncolumns, out_size = call->as.starmap.out_size;
     dp_column *columns = dp__parcel_place(parcel, count * sizeof *columns);
     for (size_t c = 0; c < count; c++) {
-        dp_column column = call->as.starmap.columns[c];
+        dp_column column = dp__columns_of(call)[c];
         column.base = dp__parcel_items(parcel, column.base, dp__column_item(&column), column.stride,
                                        DP__PARCEL_IN);
         if (parcel->step == DP__PARCEL_PACK)
@@ -73,7 +76,7 @@ static void pack_delayed(const dp__call *call, dp__parcel *parcel, dp__call *sen
     size_t begin = parcel->begin, end = parcel->end;
     dp_delayed *copies = dp__parcel_place(parcel, (end - begin) * sizeof *copies);
     for (size_t i = begin; i < end; i++) {
-        dp_delayed delayed = call->as.calls[i];
+        dp_delayed delayed = dp__calls_of(call)[i];
         delayed.arg = dp__parcel_block(parcel, delayed.arg, delayed.arg_size, DP__PARCEL_IN);
         delayed.result =
             dp__parcel_block(parcel, delayed.result, delayed.result_size, out_if(i < parcel->ran));

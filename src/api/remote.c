@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "remote.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "dp/error.h"
 #include "letter.h"
 #include "platform/heap.h"
 
@@ -103,7 +105,7 @@ static int is_starmap_spoilt(const dp__call *call)
 {
     size_t n = call->batch.n;
     for (size_t c = 0; c < call->as.starmap.ncolumns; c++) {
-        const dp_column *column = &call->as.starmap.columns[c];
+        const dp_column *column = &dp__columns_of(call)[c];
         if (is_spoilt(column->base, (n - 1) * column->stride + dp__column_item(column),
                       call->as.starmap.out, call->as.starmap.out_size * n))
             return 1;
@@ -122,7 +124,7 @@ static int is_repeatable(const dp__call *call, size_t item)
         return !is_starmap_spoilt(call);
     if (call->item != dp__call_run_item)
         return 1;
-    const dp_delayed *delayed = &call->as.calls[item];
+    const dp_delayed *delayed = &dp__calls_of(call)[item];
     return !is_spoilt(delayed->arg, delayed->arg_size, delayed->result, delayed->result_size);
 }
 
@@ -295,10 +297,80 @@ int dp__remote_refuse(const dp__call *call, const dp__engine *engine, void *stat
 
 /* ---- Sending ---- */
 
+/* What of a call would be read where workers can write: numbers of things. */
+typedef struct exposed {
+    size_t bases, arrays, columns, calls;
+} exposed;
+
+static size_t count_exposed(const void *memory, size_t count)
+{
+    return count > 0 && memory && dp__heap_holds(memory, 1) ? count : 0;
+}
+
+static exposed exposed_of(const dp__call *call)
+{
+    exposed is = {.bases = count_exposed(call->context, call->narrays),
+                  .arrays = count_exposed(call->arrays, call->narrays)};
+    if (call->cargo == &dp__cargo_starmap)
+        is.columns = count_exposed(call->as.starmap.columns, call->as.starmap.ncolumns);
+    if (call->cargo == &dp__cargo_delayed)
+        is.calls = count_exposed(call->as.calls, call->batch.n);
+    return is;
+}
+
+/* A copy at *at, which moves on; NULL of nothing. */
+static void *copy_to(char **at, const void *from, size_t bytes)
+{
+    void *copy = *at;
+    if (bytes == 0)
+        return NULL;
+    memcpy(copy, from, bytes);
+    *at += bytes;
+    return copy;
+}
+
+/* NULL: no memory. */
+static dp__kept *copy_exposed(const dp__call *call, const exposed *is)
+{
+    /* Of all of these the size is one of pointers. */
+    size_t bytes = is->bases * sizeof(void *) + is->arrays * sizeof(dp_array) +
+                   is->columns * sizeof(dp_column) + is->calls * sizeof(dp_delayed);
+    dp__kept *kept = malloc(sizeof *kept + bytes);
+    if (!kept)
+        return NULL;
+    char *at = (char *)(kept + 1);
+    kept->calls = copy_to(&at, call->as.calls, is->calls * sizeof(dp_delayed));
+    kept->columns = copy_to(&at, call->as.starmap.columns, is->columns * sizeof(dp_column));
+    kept->arrays = copy_to(&at, call->arrays, is->arrays * sizeof(dp_array));
+    const dp_array *arrays = kept->arrays ? kept->arrays : call->arrays;
+    kept->bases = is->bases ? (const void **)(void *)at : NULL;
+    for (size_t a = 0; a < is->bases; a++)
+        memcpy(&kept->bases[a], (const char *)call->context + arrays[a].offset, sizeof(void *));
+    return kept;
+}
+
+/* Once; not before the first item is sent, since what the call follows may have written it. 0 or
+   DP_ENOMEM. */
+static int keep(dp__call *call)
+{
+    const exposed is = exposed_of(call);
+    int code = 0;
+    if (is.bases + is.arrays + is.columns + is.calls == 0)
+        return 0;
+    /* Other threads may send items of the call too. */
+    dp__lock_acquire(&call->error_lock);
+    if (!call->kept && !(call->kept = copy_exposed(call, &is)))
+        code = DP_ENOMEM;
+    dp__lock_release(&call->error_lock);
+    return code;
+}
+
 int dp__remote_begin(dp__call *call)
 {
     dp__carrier *carrier = call->carrier;
     int code = carrier && carrier->begin ? carrier->begin(carrier) : 0;
+    if (code == 0 && carrier)
+        code = keep(call);
     if (code == 0)
         return 1;
     dp__lock_acquire(&call->error_lock);

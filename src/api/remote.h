@@ -8,6 +8,8 @@
  * with calls, it does with these.
  */
 
+#include <stdlib.h>
+
 #include "call.h"
 #include "pool_internal.h"
 #include "wire.h"
@@ -30,6 +32,35 @@ typedef struct dp__cargo {
 
 extern const dp__cargo dp__cargo_map, dp__cargo_starmap, dp__cargo_delayed, dp__cargo_loop,
     dp__cargo_fold, dp__cargo_tiles;
+
+/*
+ * What a call is described by may lie in the shared heap, where a task can write over it, and is
+ * read for each part that is sent, and again when results are taken out. So what lies there is
+ * copied before the first item is sent: results come back to where it said then. NULL: that was
+ * not there.
+ */
+typedef struct dp__kept {
+    const void **bases; /* What the context has where call->arrays says, in their order. */
+    dp_array *arrays;
+    dp_column *columns;
+    dp_delayed *calls;
+} dp__kept;
+
+/* Where the descriptions of a call are that items are sent of. */
+static inline const dp_array *dp__arrays_of(const dp__call *call)
+{
+    return call->kept && call->kept->arrays ? call->kept->arrays : call->arrays;
+}
+
+static inline const dp_column *dp__columns_of(const dp__call *call)
+{
+    return call->kept && call->kept->columns ? call->kept->columns : call->as.starmap.columns;
+}
+
+static inline const dp_delayed *dp__calls_of(const dp__call *call)
+{
+    return call->kept && call->kept->calls ? call->kept->calls : call->as.calls;
+}
 
 /* Has the items of the call run where the carrier takes them. */
 void dp__remote_bind_to(dp__call *call, dp__carrier *carrier);
@@ -67,6 +98,8 @@ int dp__remote_begin(dp__call *call);
 /* No items of the call run any more, nor will. */
 static inline void dp__remote_end(dp__call *call)
 {
+    free(call->kept);
+    call->kept = NULL;
     if (call->has_own_carrier) {
         call->has_own_carrier = 0;
         call->carrier->end(call->carrier);

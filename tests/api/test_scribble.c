@@ -324,3 +324,88 @@ DP_TEST(scribble, over_orders_of_others)
     }
     end_pool(pool);
 }
+
+/* ---- What describes a call ---- */
+
+/* The application copies results to where that has said when the call began. */
+typedef struct job {
+    int *out;
+    struct job *self;
+    dp_array array;
+} job;
+
+static int square_and_mislead(size_t begin, size_t end, void *context)
+{
+    job *j = context, *original = j->self;
+    for (size_t i = begin; i < end; i++)
+        j->out[i] = (int)(i * i);
+    original->out = (int *)(uintptr_t)DP__LINE;
+    original->array = (dp_array){0, SIZE_MAX, 1};
+    return 0;
+}
+
+DP_TEST(scribble, over_the_description_of_a_loop)
+{
+    int out[N];
+    dp_pool *pool = new_processes(2);
+    job *j = new_shared(sizeof *j);
+    dp_options options = {.context_size = sizeof *j, .arrays = &j->array, .narrays = 1, .chunk = 1};
+    for (int i = 0; i < N; i++)
+        out[i] = UNTOUCHED;
+    *j = (job){out, j, {offsetof(job, out), sizeof *out, 1}};
+    EXPECT(0, dp_pool_for(pool, square_and_mislead, j, 0, N, &options));
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(out[i], i * i);
+    dp_shared_free(j);
+    end_pool(pool);
+}
+
+static int square_column(void *out, const void *const *in, void *context)
+{
+    dp_column *column = *(dp_column **)context;
+    *(int *)out = *(const int *)in[0] * *(const int *)in[0];
+    *column = (dp_column){(void *)(uintptr_t)DP__LINE, sizeof(int), sizeof(int)};
+    return 0;
+}
+
+DP_TEST(scribble, over_the_columns_of_a_map)
+{
+    int in[N], out[N];
+    dp_pool *pool = new_processes(2);
+    dp_column *column = new_shared(sizeof *column);
+    dp_options options = {.context = &column, .context_size = sizeof column, .chunk = 1};
+    for (int i = 0; i < N; i++)
+        in[i] = i;
+    *column = (dp_column){in, sizeof *in, sizeof *in};
+    EXPECT(0, dp_pool_starmap(pool, square_column, column, 1, out, sizeof *out, N, &options));
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(out[i], i * i);
+    dp_shared_free(column);
+    end_pool(pool);
+}
+
+static int square_and_misdirect(void *out, const void *in, void *context)
+{
+    dp_delayed *calls = *(dp_delayed **)context;
+    *(int *)out = *(const int *)in * *(const int *)in;
+    for (int i = 0; i < N; i++)
+        calls[i].result = (void *)(uintptr_t)DP__LINE;
+    return 0;
+}
+
+DP_TEST(scribble, over_delayed_calls)
+{
+    int in[N], out[N];
+    dp_pool *pool = new_processes(2);
+    dp_delayed *calls = new_shared(N * sizeof *calls);
+    dp_options options = {.context = &calls, .context_size = sizeof calls};
+    for (int i = 0; i < N; i++) {
+        in[i] = i;
+        calls[i] = (dp_delayed){square_and_misdirect, &in[i], &out[i], sizeof *in, sizeof *out};
+    }
+    EXPECT(0, dp_pool_run(pool, calls, N, &options));
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(out[i], i * i);
+    dp_shared_free(calls);
+    end_pool(pool);
+}
