@@ -162,12 +162,15 @@ static size_t lose(dp__batch *batch, const dp__loss *loss, size_t begin, size_t 
         return lost;
     }
     dp__call_note(call, begin, code_of(loss));
-    /* If that was the first failure, or one of a lower number, it is the one to be told. */
+    /* If that was the first failure, or one of a lower number, it is the one to be told. Other
+       threads may note theirs meanwhile. */
+    dp__lock_acquire(&call->error_lock);
     if (call->error.code == DP_ETASK && call->error.item == call->first + begin) {
         call->error.pid = loss->pid;
         call->error.signal = loss->signal;
         call->error.exit_status = loss->status;
     }
+    dp__lock_release(&call->error_lock);
     count(batch, begin, begin + lost);
     return lost;
 }
