@@ -55,6 +55,15 @@ static int merge(dp__batch *batch, const dp__report *report, size_t begin, size_
     return 1;
 }
 
+static void recall(dp__batch *batch, size_t begin, size_t end)
+{
+    dp__call *call = (dp__call *)batch;
+    /* Only calls with a journal have taken any early, and those have statuses of their own. */
+    for (size_t i = begin; call->status && i < end; i++)
+        if (call->status[i] != 0)
+            dp__call_fail(call, i, call->status[i]);
+}
+
 static void leave(dp__batch *batch, size_t begin, size_t end)
 {
     dp__call *call = (dp__call *)batch;
@@ -218,6 +227,7 @@ static const dp__wire wire = {
     .pack = dp__letter_pack,
     .run = dp__letter_run,
     .merge = merge,
+    .recall = recall,
     .lose = lose,
     .leave = leave,
     .fail = fail,

@@ -126,6 +126,10 @@ typedef struct dp__wire {
        and nothing was noted. */
     int (*merge)(dp__batch *batch, const dp__report *report, size_t begin, size_t end);
 
+    /* In the application: nothing more will be told of these items, the first of a part, whose
+       results were unpacked early; what of them failed is seen from those. */
+    void (*recall)(dp__batch *batch, size_t begin, size_t end);
+
     /* In the application: a process was lost that was at items begin .. end - 1, of which the first
        are one item if the call has single ones. How many of them have failed by that and are over;
        the others must be run again. */

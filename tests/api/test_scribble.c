@@ -7,6 +7,8 @@
  */
 
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/stat.h>
 
 #include "engines/processes/worker.h"
 #include "support/processes.h"
@@ -407,5 +409,66 @@ DP_TEST(scribble, over_delayed_calls)
     for (int i = 0; i < N; i++)
         cr_assert_eq(out[i], i * i);
     dp_shared_free(calls);
+    end_pool(pool);
+}
+
+/* ---- What was told before ---- */
+
+typedef struct sheet {
+    char journal[40];
+    off_t begun; /* Bytes of the journal when the first item was run. */
+    int is_spoilt;
+} sheet;
+
+static off_t size_of(const char *file)
+{
+    struct stat status;
+    return stat(file, &status) == 0 ? status.st_size : 0;
+}
+
+/* The first fails, the second is recorded; then the last one writes over what was told of both. */
+static int fail_record_spoil(void *out, const void *in, void *context)
+{
+    sheet *s = *(sheet **)context;
+    int i = *(int *)out = *(const int *)in;
+    if (i == 0)
+        s->begun = size_of(s->journal);
+    if (i < 2 || s->is_spoilt)
+        return i == 0 ? 5 : 0;
+    s->is_spoilt = 1;
+    double end = seconds_now() + PATIENCE;
+    while (size_of(s->journal) == s->begun && seconds_now() < end)
+        sched_yield();
+    dp__seat_of(dp__worker_head(), (uint32_t)dp_lane())->report.failed = UINT64_MAX;
+    return 0;
+}
+
+/* What failed then is not forgotten. */
+DP_TEST(scribble, over_failures_whose_results_were_taken)
+{
+    const int in[] = {0, 1, 2};
+    int out[3], status[3];
+    dp_error error;
+    dp_pool *pool = new_processes(1);
+    sheet *s = new_shared(sizeof *s);
+    snprintf(s->journal, sizeof s->journal, "/tmp/dp-scribble-%ld", (long)getpid());
+    dp_options options = {.context = &s,
+                          .context_size = sizeof s,
+                          .chunk = 3,
+                          .on_error = DP_ERRORS_FINISH,
+                          .status = status,
+                          .error = &error,
+                          .journal = s->journal,
+                          .journal_sync = 1e-9};
+    int code = dp_pool_map(pool, fail_record_spoil, in, sizeof *in, out, sizeof *out, 3, &options);
+    unlink(s->journal);
+    EXPECT(DP_ETASK, code);
+    cr_assert_eq(error.item, 0);
+    EXPECT(5, error.task_code);
+    EXPECT(5, status[0]);
+    EXPECT(0, status[1]);
+    EXPECT(0, status[2]);
+    cr_assert(s->is_spoilt);
+    dp_shared_free(s);
     end_pool(pool);
 }

@@ -245,6 +245,8 @@ static void settle(manager *m, uint32_t index, dp__outcome outcome)
                    m->wire->merge(m->batch, &report, place->out.begin, place->out.end);
     if (!is_sound || rest < place->unpacked)
         rest = place->unpacked;
+    if (!is_sound)
+        m->wire->recall(m->batch, place->out.begin, rest);
     dp__place_unpack(place, m->wire, m->batch, rest);
     count_to(m, place, rest);
     if ((!is_sound && outcome != DP__OUT) || is_odd(m, place, rest, runs, outcome)) {
