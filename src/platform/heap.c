@@ -119,6 +119,7 @@ static dp__heap *make(size_t allowed)
     if (heap) {
         heap->file = file;
         heap->file_number = dp__heap_file_number(file);
+        dp__heap_protect(heap);
     }
     return heap;
 }
@@ -252,7 +253,7 @@ void dp__heap_keep(void)
     uint32_t owner = dp__heap_owner();
     for (int i = 0; i < count; i++)
         keep_unit(heap, noted[i], owner);
-    for (uint32_t unit = heap->first; is_elsewhere && unit < dp__load_acquire(&heap->high); unit++)
+    for (uint32_t unit = heap->first; is_elsewhere && unit < dp__heap_high(heap); unit++)
         keep_unit(heap, unit, owner);
 }
 
@@ -264,8 +265,7 @@ size_t dp__heap_free_of(uint32_t owner)
         return 0;
     for (int i = 0; i < DP__CLASSES; i++)
         dp__store_relaxed(&heap->places[owner][i].current, 0);
-    /* Acquire pairs with the swap that raised it, before any unit there was claimed. */
-    for (uint32_t unit = heap->first; unit < dp__load_acquire(&heap->high); unit++) {
+    for (uint32_t unit = heap->first; unit < dp__heap_high(heap); unit++) {
         uint64_t word = dp__load_acquire(&heap->units[unit]);
         if (dp__word_kind(word) == DP__CLOSING ||
             (dp__word_kind(word) == DP__SMALL && dp__word_owner(word) == owner))

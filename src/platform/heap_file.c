@@ -111,6 +111,7 @@ int dp__heap_join(const dp__heap_site *site)
         return -1;
     }
     madvise(map, site->size, MADV_DONTDUMP);
+    dp__heap_protect(map);
     dp__heap_want_file();
     dp__heap_begin_with(map);
     return 0;

@@ -86,14 +86,19 @@ typedef struct dp__heap_place {
     _Atomic(uint32_t) rover;   /* The unit from which on to look for another one. */
 } dp__heap_place;
 
+/* Of most systems; where it is another nothing is protected. */
+enum { DP__HEAP_PAGE = 4096 };
+
 typedef struct dp__heap {
+    /* What does not change once it is there, on a page that nobody can write any more. */
     uint32_t first, end; /* The units in which blocks are. */
     uint32_t largest;    /* Units of the largest block that is worth a try. */
     uint32_t gives_back; /* Whether the system takes memory back and zeroes it. */
     dp__map *maps;       /* One for each unit. */
     int32_t file;        /* The descriptor of what is mapped here, or -1; and what it leads to. */
     uint64_t file_number;
-    alignas(DP__LINE) _Atomic(uint32_t) high;          /* No unit from here on was ever used. */
+    /* A task may write anything here; see heap.md. */
+    alignas(DP__HEAP_PAGE) _Atomic(uint32_t) high;     /* No unit from here on was ever used. */
     _Atomic(uint32_t) lowest;                          /* A hint: where to look for one unit. */
     _Atomic(uint32_t) run;                             /* A hint: where to look for several. */
     _Atomic(int32_t) retained;                         /* Free units that are dirty, nearly. */
@@ -105,6 +110,13 @@ typedef struct dp__heap {
 static inline char *dp__unit_memory(dp__heap *heap, uint32_t unit)
 {
     return (char *)heap + unit * DP__UNIT;
+}
+
+/* Acquire pairs with the swap that raised it, before any unit there was claimed. */
+static inline uint32_t dp__heap_high(const dp__heap *heap)
+{
+    uint32_t high = dp__load_acquire(&heap->high);
+    return high < heap->end ? high : heap->end;
 }
 
 /* ---- Between the files ---- */
@@ -128,6 +140,10 @@ static inline uint32_t dp__heap_owner(void)
 }
 
 void dp__heap_begin_with(dp__heap *heap);
+
+/* In each process that maps it: what does not change stays so. Where that is refused tasks have to
+   be trusted that much. */
+void dp__heap_protect(dp__heap *heap);
 
 enum { DP__NOTED = 64 };
 /* This process has allocated in the unit as an owner. */

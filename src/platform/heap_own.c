@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "check.h"
 #include "heap.h"
 #include "heap_layout.h"
@@ -14,6 +18,13 @@ static struct {
     _Atomic(uint32_t) where; /* What is not kept can be: NOTHING and so on. */
     _Atomic(uint32_t) noted[DP__NOTED];
 } unkept;
+
+void dp__heap_protect(dp__heap *heap)
+{
+    const size_t constant = offsetof(dp__heap, high);
+    if (constant % (size_t)sysconf(_SC_PAGESIZE) == 0)
+        mprotect(heap, constant, PROT_READ);
+}
 
 void dp__heap_begin_with(dp__heap *heap)
 {

@@ -172,7 +172,7 @@ static void *take(dp__heap *heap, uint32_t unit, uint32_t class, uint32_t owner)
 static uint32_t look_around(dp__heap *heap, uint32_t class, uint32_t owner, uint32_t count)
 {
     dp__heap_place *place = &heap->places[owner][class];
-    uint32_t unit = dp__load_relaxed(&place->rover), high = dp__load_acquire(&heap->high);
+    uint32_t unit = dp__load_relaxed(&place->rover), high = dp__heap_high(heap);
     uint64_t wanted = dp__word_says(DP__SMALL, class, owner);
     uint64_t closing = dp__word_says(DP__CLOSING, class, owner);
     for (count = count < high - heap->first ? count : high - heap->first; count > 0; count--) {
@@ -203,7 +203,10 @@ void *dp__small_alloc(dp__heap *heap, size_t size, uint32_t owner)
 {
     uint32_t class = class_of(size);
     dp__heap_place *place = &heap->places[owner][class];
-    uint32_t old = dp__load_relaxed(&place->current), unit = old;
+    uint32_t old = dp__load_relaxed(&place->current);
+    if (old < heap->first || old >= heap->end) /* Or somebody has written over it. */
+        old = 0;
+    uint32_t unit = old;
     void *block = unit ? take(heap, unit, class, owner) : NULL;
     while (!block) {
         unit = find_unit(heap, class, owner);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "engines/processes/worker.h"
+#include "platform/heap_layout.h"
 #include "support/processes.h"
 
 enum { N = 64, VICTIM = 20, ROUNDS = 60, UNTOUCHED = -1 };
@@ -266,7 +267,51 @@ static int say_ending(void *out, const void *in, void *context)
 DP_TEST(scribble, as_if_the_pool_were_ending)
 {
     dp_pool *pool = new_processes(2);
+    for (int i = 0; i < ROUNDS; i++) /* Until the zygote sleeps, most likely. */
+        expect_works(pool);
     EXPECT(0, dp_pool_apply(pool, say_ending, NULL, 0, NULL, 0, NULL));
+    end_pool(pool);
+}
+
+/* ---- What the shared heap goes by ---- */
+
+typedef enum target { MAPS, HIGH, CURRENT } target;
+
+static int write_over_heap(void *out, const void *in, void *context)
+{
+    dp__heap *heap = dp__heap_here();
+    (void)out, (void)context;
+    switch (*(const target *)in) {
+    case MAPS:
+        heap->maps = NULL;
+        break;
+    case HIGH:
+        dp__store_relaxed(&heap->high, UINT32_MAX);
+        abort(); /* What it has allocated is looked for. */
+    case CURRENT:
+        for (int i = 0; i < DP__CLASSES; i++)
+            dp__store_relaxed(&heap->places[0][i].current, UINT32_MAX - 1);
+    }
+    return 0;
+}
+
+DP_TEST(scribble, over_the_heap)
+{
+    leave_no_cores();
+    setenv("DP_SHARED_MEMORY", "256", 1); /* Little is behind the tables then. */
+    dp_pool *pool = new_processes(2);
+    char *before = new_shared(100);
+    for (target in = MAPS; in <= CURRENT; in++) {
+        dp_error error = {.code = 0};
+        dp_options options = {.error = &error};
+        int code = dp_pool_apply(pool, write_over_heap, &in, sizeof in, NULL, 0, &options);
+        EXPECT(in == CURRENT ? 0 : DP_ETASK, code);
+        cr_assert_eq(error.signal, in == MAPS ? SIGSEGV : in == HIGH ? SIGABRT : 0);
+        expect_works(pool);
+        for (size_t size = 1; size < 100000; size *= 3)
+            dp_shared_free(new_shared(size));
+    }
+    dp_shared_free(before);
     end_pool(pool);
 }
 
