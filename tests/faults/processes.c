@@ -268,6 +268,29 @@ static void print_in_processes(void)
     expect_no_processes();
 }
 
+/* What stands where workers can write is copied first. */
+static void run_what_is_shared(void)
+{
+    dp_pool *pool;
+    int in[FEW], out[FEW];
+    dp_delayed *calls = dp_shared_alloc(FEW * sizeof *calls);
+    CHECK(calls);
+    CHECK_EQUAL(dp_pool_create(&pool, &options_of_pool), 0);
+    for (int i = 0; i < FEW; i++) {
+        in[i] = i, out[i] = -1;
+        calls[i] = (dp_delayed){twice, &in[i], &out[i], sizeof in[i], sizeof out[i]};
+    }
+    begin();
+    int code = dp_pool_run(pool, calls, FEW, NULL);
+    fault_end();
+    for (int i = 0; i < FEW && succeeded(code); i++)
+        CHECK_EQUAL(out[i], 2 * i);
+    use_processes(pool);
+    CHECK_EQUAL(dp_pool_destroy(pool), 0);
+    dp_shared_free(calls);
+    expect_no_processes();
+}
+
 enum { SIZE = 5000 };
 
 /* Items that are too large for the seat of a worker, one of which dies. */
@@ -563,6 +586,7 @@ const scenario process_scenarios[] = {
     {"create_anew", create_anew, NULL},
     {"map_anew", map_anew, NULL},
     {"print_in_processes", print_in_processes, NULL},
+    {"run_what_is_shared", run_what_is_shared, NULL},
     {"lose_a_worker", lose_a_worker, NULL},
     {"lose_all_workers", lose_all_workers, NULL},
     {"create_snapshots", create_snapshots, NULL},
