@@ -346,6 +346,30 @@ DP_TEST(scribble, as_if_the_order_were_done)
     end_pool(pool);
 }
 
+/* All of it is: only the next order finds out. */
+static int say_all_done_and_stay(void *out, const void *in, void *context)
+{
+    dp__seat *seat = dp__seat_of(dp__worker_head(), (uint32_t)dp_lane());
+    (void)out, (void)in, (void)context;
+    dp__store_release(&seat->at, 2);
+    dp__store_release(&seat->done, dp__load_relaxed(&seat->order) & ~DP__ORDER_ASLEEP);
+    loop_on();
+    return 0;
+}
+
+DP_TEST(scribble, as_if_the_call_were_over)
+{
+    int in = 3, out = UNTOUCHED;
+    scribble none = {.begin = 0};
+    dp_options options = {.context = &none, .context_size = sizeof none, .run_timeout = 0.1};
+    dp_pool *pool = new_processes(1);
+    EXPECT(0, dp_pool_apply(pool, say_all_done_and_stay, NULL, 0, NULL, 0, NULL));
+    EXPECT(0, dp_pool_map(pool, square_or_scribble, &in, sizeof in, &out, sizeof out, 1, &options));
+    cr_assert_eq(out, in * in);
+    expect_works(pool);
+    end_pool(pool);
+}
+
 /* The order words of those who sleep. */
 static int write_over_orders(void *out, const void *in, void *context)
 {

@@ -28,6 +28,10 @@
  */
 #define GRACE_NS INT64_C(100000000)
 
+/* A worker that has had an order so long, beyond what an item may take, and has not begun with it
+   is not coming: it has said that the one before was done, and was not. */
+#define AWAY_NS INT64_C(1000000000)
+
 enum { FEW = 16 };
 
 /* Workers that are killed before they have begun with what was ordered, one after the other; of
@@ -429,6 +433,9 @@ static void end_late_items(manager *m, int64_t now)
     for (uint32_t i = 0; i < m->busy; i++) {
         dp__place *place = place_of(m, i);
         dp__spot there = dp__seat_spot(place->seat);
+        const int64_t since = now - place->since;
+        if (there.at == 0 && since > AWAY_NS && since - AWAY_NS > m->limit)
+            dp__place_kill_spoilt(m->crew, place);
         if (!(there.at & 1) || there.began > now || now - there.began < m->limit)
             continue;
         /* It may see for itself that its time is over. */
