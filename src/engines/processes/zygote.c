@@ -64,12 +64,18 @@ typedef struct keeper {
    terminal, its descriptors. */
 static void reset_signals(void)
 {
-    struct sigaction plain;
+    struct sigaction plain, ignored;
     sigset_t none;
     memset(&plain, 0, sizeof plain);
     plain.sa_handler = SIG_DFL;
     for (int number = 1; number < NSIG; number++)
         sigaction(number, &plain, NULL);
+    /* It is never in the foreground of a terminal, which would stop it for what it prints there,
+       and nobody would continue it. */
+    ignored = plain;
+    ignored.sa_handler = SIG_IGN;
+    sigaction(SIGTTOU, &ignored, NULL);
+    sigaction(SIGTTIN, &ignored, NULL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -461,6 +467,14 @@ static int wait_time(const keeper *z)
     return left <= 0 ? RETRY_MS : (int)(left / 1000000) + 1;
 }
 
+/* The application has ended. If it was a worker, what it had in the shared heap is freed and may be
+   somebody else's: nothing is told there. */
+static _Noreturn void leave(const keeper *z)
+{
+    kill_all(z);
+    _exit(0);
+}
+
 /* Returns when there is nobody left. */
 static void watch(keeper *z)
 {
@@ -479,12 +493,8 @@ static void watch(keeper *z)
         if (is_ending && dp__now_ns() >= z->kill_at)
             kill_all(z);
         poll(set, 4, wait_time(z));
-        if (set[1].revents) {
-            /* The application has ended. If it was a worker, what it had in the shared heap is
-               freed and may be somebody else's: nothing is told there. */
-            kill_all(z);
-            _exit(0);
-        }
+        if (set[1].revents)
+            leave(z);
         drain(z->call);
         drain(z->children);
         dp__output_receive(z->head);
