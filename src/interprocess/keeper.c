@@ -58,6 +58,8 @@ static _Noreturn void run(const dp__process_plan *plan, const inherited *back)
     if (getppid() != record->keeper)
         _exit(0);
     close(plan->application);
+    close(plan->tie[0]);
+    close(plan->tie[1]);
     if (plan->name)
         prctl(PR_SET_NAME, plan->name);
     /* What the program has printed but not yet written is its own. */
@@ -92,34 +94,48 @@ static int has_ended(pid_t child, siginfo_t *how)
     return waitid(P_PID, (id_t)child, how, WEXITED | WNOHANG | WNOWAIT) != 0 || how->si_pid != 0;
 }
 
-/* Until the process has ended, which it is made to when the program does. */
-static void watch(const dp__process_record *record, int application, int process, siginfo_t *how)
+/* Whether the program is another one now. What is read otherwise is that it lets the process be,
+   and closes its end as well. */
+static int is_cut(int tie)
 {
-    struct pollfd set[] = {{process, POLLIN, 0}, {application, POLLIN, 0}};
+    char byte;
+    return read(tie, &byte, 1) == 0;
+}
+
+/* Until the process has ended, which it is made to when the program does. */
+static void watch(const dp__process_plan *plan, int process, siginfo_t *how)
+{
+    const dp__process_record *record = plan->record;
+    struct pollfd set[] = {
+        {process, POLLIN, 0}, {plan->application, POLLIN, 0}, {plan->tie[1], POLLIN, 0}};
     /* Without a descriptor of the process it looks. */
     int pause = process < 0 ? (int)(LOOK_NS / 1000000) : -1;
     while (!has_ended(record->child, how)) {
-        poll(set, 2, pause);
-        if (set[1].revents) {
+        set[1].revents = set[2].revents = 0;
+        poll(set, 3, pause);
+        if (set[1].revents || (set[2].revents && is_cut(plan->tie[1]))) {
             int may_go_on = record->outlives && dp__load_acquire(&record->gate) == DP__GATE_OPEN;
             if (!may_go_on)
                 kill(record->child, SIGKILL);
             set[1].fd = -1;
-            set[1].revents = 0;
         }
+        if (set[1].fd < 0 || set[2].revents)
+            set[2].fd = -1;
     }
 }
 
 /* The process's number is its own until this one takes it away, which it does when the program has
    descriptors of both. */
-static void tell_end(dp__process_record *record, int application, const siginfo_t *how)
+static void tell_end(const dp__process_plan *plan, const siginfo_t *how)
 {
+    dp__process_record *record = plan->record;
     int by_exit = how->si_code == CLD_EXITED;
     record->signal = by_exit ? 0 : how->si_status;
     record->status = by_exit ? how->si_status : 0;
     /* Release: how it ended. */
     dp__store_release(&record->ended, 1);
-    while (dp__load_acquire(&record->gate) == DP__GATE_SHUT && !dp__fd_is_readable(application, 0))
+    while (dp__load_acquire(&record->gate) == DP__GATE_SHUT &&
+           !dp__fd_is_readable(plan->application, 0) && !dp__fd_is_readable(plan->tie[1], 0))
         dp__futex_wait_shared(&record->gate, DP__GATE_SHUT, dp__deadline(LOOK_NS));
 }
 
@@ -140,12 +156,12 @@ static _Noreturn void keep(const dp__process_plan *plan, inherited *back)
         _exit(0);
     /* With the program's descriptors it would hold up who waits for their end; and what is sent to
        the program's group is not meant for it. */
-    int application = plan->application;
-    dp__fd_close_all_but(0, &application, 1);
+    int needed[] = {plan->application, plan->tie[1]};
+    dp__fd_close_all_but(0, needed, 2);
     setpgid(0, 0);
     prctl(PR_SET_NAME, "dp-keeper");
-    watch(record, plan->application, dp__pid_open(child), &how);
-    tell_end(record, plan->application, &how);
+    watch(plan, dp__pid_open(child), &how);
+    tell_end(plan, &how);
     /* Else it would be left to the first process of a container, which may not know of any. */
     waitid(P_PID, (id_t)child, &how, WEXITED);
     _exit(0);

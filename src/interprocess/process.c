@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 struct dp_process {
     dp__process_record *record;
     int keeper, child; /* Descriptors, */
+    int tie;           /* dp__process_plan::tie[0], */
     uint32_t fd_epoch; /* of those days: dp__fd_epoch(). */
 };
 
@@ -64,9 +66,13 @@ static int open_pid(pid_t pid)
     return dp__fd_beyond_standard(dp__pid_open(pid));
 }
 
-static int begin(dp_process *p, const dp__process_plan *plan)
+static int begin(dp_process *p, dp__process_plan *plan)
 {
-    int code = dp__keeper_start(plan);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, plan->tie) != 0)
+        return DP_EPROCESS;
+    p->tie = plan->tie[0] = dp__fd_beyond_standard(plan->tie[0]);
+    int code = p->tie < 0 ? DP_EPROCESS : dp__keeper_start(plan);
+    close(plan->tie[1]);
     if (code == 0)
         p->keeper = open_pid(p->record->keeper);
     if (code == 0)
@@ -92,7 +98,7 @@ static dp_process *new_process(int outlives)
         free(p);
         return NULL;
     }
-    *p = (dp_process){map, -1, -1, dp__fd_epoch()};
+    *p = (dp_process){map, -1, -1, -1, dp__fd_epoch()};
     p->record->application = getpid();
     p->record->outlives = outlives;
     return p;
@@ -114,8 +120,11 @@ int dp_process_start(dp_process **process, dp_process_fn function, void *argumen
     dp_process *p = new_process(options->outlives);
     int code = DP_ENOMEM;
     if (p)
-        code = begin(
-            p, &(dp__process_plan){p->record, application, function, argument, options->name});
+        code = begin(p, &(dp__process_plan){.record = p->record,
+                                            .application = application,
+                                            .function = function,
+                                            .argument = argument,
+                                            .name = options->name});
     close(application);
     if (code)
         dp_process_release(p);
@@ -124,21 +133,12 @@ int dp_process_start(dp_process **process, dp_process_fn function, void *argumen
     return code;
 }
 
-/* The keeper, or a process whose keeper was killed, is a child of the program after all if that is
-   the first of a container, or a subreaper; nobody else takes it away then. By its descriptor, so
-   it is no other, and it fails when the program has done it, or has no such child. */
-static void take_away(int descriptor)
-{
-    enum { BY_DESCRIPTOR = 3 }; /* P_PIDFD: older C libraries do not name it. */
-    siginfo_t how;
-    waitid((idtype_t)BY_DESCRIPTOR, (id_t)descriptor, &how, WEXITED | WNOHANG);
-}
-
+/* The keeper may be a child of the program after all: dp__pid_take_away(). */
 static int is_over(const dp_process *p)
 {
     if (!dp__fd_is_readable(p->keeper, 0))
         return 0;
-    take_away(p->keeper);
+    dp__pid_take_away(p->keeper);
     return 1;
 }
 
@@ -147,12 +147,18 @@ void dp_process_release(dp_process *process)
     if (!process)
         return;
     int has_files = process->fd_epoch == dp__fd_epoch();
+    if (has_files && process->tie >= 0) {
+        /* Only the program: what it has forked has the same end, and may release it too. */
+        if (process->record->application == getpid())
+            send(process->tie, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        close(process->tie);
+    }
     if (has_files && process->keeper >= 0) {
         is_over(process);
         close(process->keeper);
     }
     if (has_files && process->child >= 0) {
-        take_away(process->child);
+        dp__pid_take_away(process->child); /* If its keeper was killed. */
         close(process->child);
     }
     munmap(process->record, sizeof *process->record);

@@ -28,6 +28,9 @@ enum dp__process_gate { DP__GATE_SHUT, DP__GATE_OPEN, DP__GATE_NEVER };
 typedef struct dp__process_plan {
     dp__process_record *record;
     int application; /* A descriptor by whose end the keeper knows of the program's. */
+    /* Sockets: the program's; and the keeper's, which finds its end there when the program becomes
+       another one, and a byte before that when the program only releases the process. */
+    int tie[2];
     dp_process_fn function;
     void *argument;
     const char *name;

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static uint32_t epoch;
@@ -18,6 +19,14 @@ uint32_t dp__fd_epoch(void)
 int dp__pid_open(pid_t pid)
 {
     return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+void dp__pid_take_away(int fd)
+{
+    const idtype_t by_descriptor = (idtype_t)3; /* P_PIDFD, which not every C library has. */
+    siginfo_t how;
+    if (fd >= 0)
+        waitid(by_descriptor, (id_t)fd, &how, WEXITED | WNOHANG);
 }
 
 int dp__fd_is_readable(int fd, int milliseconds)

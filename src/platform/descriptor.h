@@ -10,6 +10,11 @@
 /* A descriptor of a process, which becomes readable when that ends, or -1 with errno. */
 int dp__pid_open(pid_t pid);
 
+/* Takes the process of this descriptor away if it has ended and is a child of this one, which those
+   become whose parents have ended where this one is the first of its container, or has asked for
+   them; nobody else would. -1 is none. */
+void dp__pid_take_away(int fd);
+
 /* Whether there is something to read, so of a process that it has ended; waits for that for so many
    milliseconds. */
 int dp__fd_is_readable(int fd, int milliseconds);

@@ -43,7 +43,6 @@
     X(dlopen, 0)                              \
     X(stat, 0)                                \
     X(realpath, 0)                            \
-    X(eventfd, DP_EPROCESS)                   \
     X(signalfd, DP_EPROCESS)                  \
     X(pidfd_open, DP_EPROCESS)                \
     X(pread, DP_EIO)                          \

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -236,8 +236,22 @@ static int is_in_other_namespace(void)
     return a.st_ino != b.st_ino || a.st_dev != b.st_dev;
 }
 
+/* Sockets: what is sent into a descriptor that the program has closed, and opened as something
+   else, is refused there. The second end is the zygote's. */
+static int open_call(int ends[2])
+{
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends) != 0) {
+        ends[0] = ends[1] = -1;
+        return DP_EPROCESS;
+    }
+    for (int i = 0; i < 2; i++)
+        ends[i] = dp__fd_beyond_standard(ends[i]);
+    return ends[0] < 0 || ends[1] < 0 ? DP_EPROCESS : 0;
+}
+
 int dp__zygote_fork(dp__zygote *zygote, dp__head *head)
 {
+    int call[2];
     *zygote = (dp__zygote){-1, -1};
     if (is_in_other_namespace()) {
         dp__message(1, "a pool of processes is refused: children of the program are in another "
@@ -247,9 +261,12 @@ int dp__zygote_fork(dp__zygote *zygote, dp__head *head)
     int application = dp__fd_beyond_standard(dp__pid_open(getpid()));
     if (application < 0)
         return errno == ENOSYS || errno == EPERM ? DP_ENOTSUP : DP_EPROCESS;
-    zygote->call = dp__fd_beyond_standard(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    int code = zygote->call < 0 ? DP_EPROCESS : fork_twice(head, zygote->call, application);
+    int code = open_call(call);
+    zygote->call = call[0];
+    if (code == 0)
+        code = fork_twice(head, call[1], application);
     close(application);
+    dp__fd_close(call[1]);
     if (code == 0 && (zygote->pid = dp__pid_open(head->zygote)) < 0)
         code = DP_EPROCESS;
     if (code)
@@ -275,8 +292,9 @@ int dp__zygote_start(dp__zygote *zygote, dp__head *head)
 
 void dp__zygote_call(const dp__zygote *zygote)
 {
+    /* What does not fit need not be told: it has not read yet what was. */
     if (zygote->call >= 0)
-        eventfd_write(zygote->call, 1);
+        send(zygote->call, "", 1, MSG_NOSIGNAL);
 }
 
 int dp__zygote_is_gone(const dp__zygote *zygote)
@@ -293,6 +311,7 @@ int dp__zygote_wait(const dp__zygote *zygote, int64_t deadline)
         int64_t left = (deadline - now) / 1000000 + 1;
         dp__fd_is_readable(zygote->pid, left < 1000 ? (int)left : 1000);
     }
+    dp__pid_take_away(zygote->pid);
     return 0;
 }
 

@@ -493,7 +493,9 @@ static void watch(keeper *z)
         if (is_ending && dp__now_ns() >= z->kill_at)
             kill_all(z);
         poll(set, 4, wait_time(z));
-        if (set[1].revents)
+        /* Who has become another program has closed its end as well, unless a child of it has it
+           too. */
+        if (set[1].revents || (set[0].revents & POLLHUP))
             leave(z);
         drain(z->call);
         drain(z->children);

@@ -6,8 +6,9 @@
 
 #include "seat.h"
 
-/* What it does, in a process of its own: `call` is what it is called by, `application` the
-   descriptor by whose end it knows that the application has ended. */
+/* What it does, in a process of its own: `call` is what it is called by, a socket whose other end
+   only the application has, `application` a descriptor of that process. It ends when either of them
+   says that the application has. */
 _Noreturn void dp__zygote_main(dp__head *head, int call, int application);
 
 /* There and in a worker: something is new that dp__head::news tells of. */
@@ -17,7 +18,7 @@ void dp__news_tell(dp__head *head);
 
 /* What the application keeps of it. */
 typedef struct dp__zygote {
-    int call; /* Wakes it, when something stands in the head or in a seat. */
+    int call; /* A socket. Wakes it, when something stands in the head or in a seat. */
     int pid;  /* A descriptor that becomes readable when it ends. */
 } dp__zygote;
 
