@@ -118,7 +118,7 @@ static dp__heap *make(size_t allowed)
     }
     if (heap) {
         heap->file = file;
-        heap->file_number = dp__heap_file_number(file);
+        heap->file_is = dp__heap_look_at_file(file);
         dp__heap_protect(heap);
     }
     return heap;

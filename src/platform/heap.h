@@ -22,16 +22,23 @@ int dp__heap_open(void);
 /* The heap, unless it is there already, is to be one that they can map. */
 void dp__heap_want_file(void);
 
+/* What tells a file from others. All zero: none. */
+typedef struct dp__heap_file {
+    uint64_t device, number;
+    uint32_t seals; /* What cannot be done to it any more. */
+} dp__heap_file;
+
 /* Where the heap is, to map it there; `file` is -1 if it cannot be, or somebody has closed it. */
 typedef struct dp__heap_site {
-    int file;
+    int file;         /* A descriptor, */
+    dp__heap_file is; /* and what it leads to. */
     void *address;
     size_t size;
 } dp__heap_site;
 dp__heap_site dp__heap_find(void);
 
 /* Maps the heap of another process where it is there, for this one, which has none. 0, or -1 with
-   errno, EEXIST if something else is there. */
+   errno, EEXIST if something else is there, EBADF if the descriptor leads elsewhere. */
 int dp__heap_join(const dp__heap_site *site);
 
 /* ---- Blocks ---- */

@@ -79,35 +79,54 @@ void *dp__heap_map_file(size_t size, int *file)
     return NULL;
 }
 
-uint64_t dp__heap_file_number(int file)
+dp__heap_file dp__heap_look_at_file(int file)
 {
     struct stat status;
-    return file >= 0 && fstat(file, &status) == 0 ? (uint64_t)status.st_ino : 0;
+    if (file < 0 || fstat(file, &status) != 0)
+        return (dp__heap_file){0, 0, 0};
+    return (dp__heap_file){status.st_dev, status.st_ino, (uint32_t)fcntl(file, F_GET_SEALS)};
+}
+
+/* A program that closes what it does not know may have another file there. */
+static int leads_to(int file, const dp__heap_file *wanted)
+{
+    dp__heap_file found = dp__heap_look_at_file(file);
+    return found.number != 0 && found.number == wanted->number && found.device == wanted->device &&
+           found.seals == wanted->seals;
 }
 
 dp__heap_site dp__heap_find(void)
 {
     const dp__heap *heap = dp__heap_here();
-    dp__heap_site site = {-1, (void *)(uintptr_t)heap, 0};
+    dp__heap_site site = {.file = -1, .address = (void *)(uintptr_t)heap};
     if (!heap)
         return site;
     site.size = heap->end * DP__UNIT;
-    /* A program that closes what it does not know may have another file there. */
-    if (heap->file >= 0 && heap->file_number != 0 &&
-        dp__heap_file_number(heap->file) == heap->file_number)
+    site.is = heap->file_is;
+    if (leads_to(heap->file, &heap->file_is))
         site.file = heap->file;
     return site;
 }
 
 int dp__heap_join(const dp__heap_site *site)
 {
-    void *map = mmap(site->address, site->size, PROT_READ | PROT_WRITE,
+    if (!leads_to(site->file, &site->is)) {
+        errno = EBADF;
+        return -1;
+    }
+    /* Protected until it is there, as in heap.c. */
+    void *map = mmap(site->address, site->size, PROT_NONE,
                      MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, site->file, 0);
     if (map == MAP_FAILED)
         return -1;
     if (map != site->address) { /* A kernel that does not know the flag takes it for a wish. */
         munmap(map, site->size);
         errno = EEXIST;
+        return -1;
+    }
+    if (mprotect(map, site->size, PROT_READ | PROT_WRITE) != 0) {
+        munmap(map, site->size);
+        errno = ENOMEM;
         return -1;
     }
     madvise(map, site->size, MADV_DONTDUMP);

@@ -96,7 +96,7 @@ typedef struct dp__heap {
     uint32_t gives_back; /* Whether the system takes memory back and zeroes it. */
     dp__map *maps;       /* One for each unit. */
     int32_t file;        /* The descriptor of what is mapped here, or -1; and what it leads to. */
-    uint64_t file_number;
+    dp__heap_file file_is;
     /* A task may write anything here; see heap.md. */
     alignas(DP__HEAP_PAGE) _Atomic(uint32_t) high;     /* No unit from here on was ever used. */
     _Atomic(uint32_t) lowest;                          /* A hint: where to look for one unit. */
@@ -157,8 +157,8 @@ int dp__heap_take_noted(uint32_t units[DP__NOTED], int *is_elsewhere);
 /* A mapping like that of the heap, of a file in memory whose descriptor becomes *file; NULL if that
    is not wanted, or refused. */
 void *dp__heap_map_file(size_t size, int *file);
-/* What tells the file behind a descriptor from others; 0 if there is none. */
-uint64_t dp__heap_file_number(int file);
+/* What is behind a descriptor. */
+dp__heap_file dp__heap_look_at_file(int file);
 
 /* heap_units.c: units, and blocks of whole units. */
 

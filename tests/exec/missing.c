@@ -93,7 +93,7 @@ static int tell_that_main_goes_on(const char *path)
 /* An order to become a zygote that is for somebody else is none. */
 static void not_for_us(int argc, char **argv)
 {
-    CHECK_EQUAL(setenv("DP_ZYGOTE", "00000001 00 0 3 1000 1000 1000 4 5", 1), 0);
+    CHECK_EQUAL(setenv("DP_ZYGOTE", "00000001 00 0 3 1 2 7 1000 1000 1000 4 5", 1), 0);
     dp_process_main(argc, argv);
     CHECK(getenv("DP_ZYGOTE") == NULL);
     end_pool(make_pool((dp_pool_options){0}));
@@ -106,7 +106,7 @@ static void of_another(int argc, char **argv)
     int status;
     pid_t pid = fork();
     if (pid == 0) {
-        snprintf(text, sizeof text, "%08x 00 0 3 1000 1000 1000 4 5", (unsigned)getpid());
+        snprintf(text, sizeof text, "%08x 00 0 3 1 2 7 1000 1000 1000 4 5", (unsigned)getpid());
         setenv("DP_ZYGOTE", text, 1);
         dp_process_main(argc, argv);
         _exit(0);

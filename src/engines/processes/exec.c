@@ -64,7 +64,7 @@ typedef struct order {
     int call, application;
 } order;
 
-enum { PID_DIGITS = 8, ATTEMPT_DIGITS = 2, ORDER_TEXT = 160 };
+enum { PID_DIGITS = 8, ATTEMPT_DIGITS = 2, ORDER_TEXT = 200 };
 
 /* Two libraries of which one cannot read what the other has written differ here. */
 static unsigned form(void)
@@ -74,18 +74,23 @@ static unsigned form(void)
 
 static void write_order(char *text, const order *o)
 {
-    snprintf(text, ORDER_TEXT, "%08x %02x %x %x %" PRIxPTR " %zx %" PRIxPTR " %x %x",
-             (unsigned)o->pid, o->attempt, o->form, (unsigned)o->heap.file,
-             (uintptr_t)o->heap.address, o->heap.size, (uintptr_t)o->head, (unsigned)o->call,
-             (unsigned)o->application);
+    snprintf(text, ORDER_TEXT,
+             "%08x %02x %x %x %" PRIx64 " %" PRIx64 " %" PRIx32 " %" PRIxPTR " %zx %" PRIxPTR
+             " %x %x",
+             (unsigned)o->pid, o->attempt, o->form, (unsigned)o->heap.file, o->heap.is.device,
+             o->heap.is.number, o->heap.is.seals, (uintptr_t)o->heap.address, o->heap.size,
+             (uintptr_t)o->head, (unsigned)o->call, (unsigned)o->application);
 }
 
 static int read_order(const char *text, order *o)
 {
     unsigned pid, file, call, application;
     uintptr_t address, head;
-    if (sscanf(text, "%8x %2x %x %x %" SCNxPTR " %zx %" SCNxPTR " %x %x", &pid, &o->attempt,
-               &o->form, &file, &address, &o->heap.size, &head, &call, &application) != 9)
+    if (sscanf(text,
+               "%8x %2x %x %x %" SCNx64 " %" SCNx64 " %" SCNx32 " %" SCNxPTR " %zx %" SCNxPTR
+               " %x %x",
+               &pid, &o->attempt, &o->form, &file, &o->heap.is.device, &o->heap.is.number,
+               &o->heap.is.seals, &address, &o->heap.size, &head, &call, &application) != 12)
         return 0;
     o->pid = (int)pid;
     o->heap.file = (int)file;
@@ -378,6 +383,9 @@ static _Noreturn void become_zygote(const order *o, char *text)
     if (dp__heap_join(&o->heap) != 0) {
         if (errno == EEXIST)
             try_again(o, text);
+        if (errno ==
+            EBADF) /* A constructor has put something else there, which is not to change. */
+            _exit(1);
         give_up_elsewhere(o, DP__OBSTACLE_MEMORY);
     }
     dp__head *head = o->head;
