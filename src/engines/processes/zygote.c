@@ -47,6 +47,7 @@ typedef struct keeper {
     pid_t own;
     pid_t *pid;         /* Of each seat; 0: nobody sits there. */
     uint32_t *life;     /* Of each seat; what stands there its worker may have written over. */
+    uint32_t *owner;    /* Of each seat that was taken: of what its process allocates. */
     uint32_t *failed;   /* Of each seat: the round in which no process could begin there. */
     uint32_t seats;     /* That ever were wanted. */
     dp__size size;      /* As it was last seen. */
@@ -165,7 +166,12 @@ static int is_spared(keeper *z, uint32_t seat)
 
 static void spawn(keeper *z, uint32_t seat)
 {
-    uint32_t life = z->life[seat];
+    uint32_t life = z->life[seat], owner = z->head->entry[seat].owner;
+    /* In this order: while the application is there nobody else has the memory of the head. The
+       number stays the seat's as long as there is a zygote. */
+    if (dp__fd_is_readable(z->application, 0))
+        return;
+    z->owner[seat] = owner;
     pid_t pid = dp__output_is_there(z->head, seat) ? fork() : -1;
     if (pid == 0) {
         become_worker(z);
@@ -468,10 +474,18 @@ static int wait_time(const keeper *z)
 }
 
 /* The application has ended. If it was a worker, what it had in the shared heap is freed and may be
-   somebody else's: nothing is told there. */
+   somebody else's: nothing is told there. But the numbers of owners are this pool's, and would be
+   missing to the other processes that have the heap. */
 static _Noreturn void leave(const keeper *z)
 {
+    siginfo_t how;
     kill_all(z);
+    while (waitid(P_ALL, 0, &how, WEXITED) == 0)
+        ;
+    for (uint32_t i = 0; i < z->seats; i++) {
+        dp__heap_free_of(z->owner[i]);
+        dp__heap_release_owner(z->owner[i]);
+    }
     _exit(0);
 }
 
@@ -517,11 +531,12 @@ _Noreturn void dp__zygote_main(dp__head *head, int call, int application)
     int *keep = calloc(5 + DP__STREAMS * (size_t)dp__seats_now(head), sizeof *keep);
     z.pid = calloc(DP_MAX_WORKERS, sizeof *z.pid);
     z.life = calloc(DP_MAX_WORKERS, sizeof *z.life);
+    z.owner = calloc(DP_MAX_WORKERS, sizeof *z.owner);
     z.failed = calloc(DP_MAX_WORKERS, sizeof *z.failed);
     if (keep)
         begin(&z, keep);
     z.oom_kills = dp__oom_kills();
-    if (keep && z.pid && z.life && z.failed && z.children >= 0) {
+    if (keep && z.pid && z.life && z.owner && z.failed && z.children >= 0) {
         spawn_missing(&z);
         watch(&z);
     }
