@@ -56,9 +56,43 @@ __attribute__((no_sanitize("address", "thread"))) void dp__fd_pass_on(int fd, in
     fcntl(fd, F_SETFD, is_passed_on ? 0 : FD_CLOEXEC);
 }
 
+/* What the system writes for each entry of a directory. */
+typedef struct entry {
+    uint64_t inode;
+    int64_t next;
+    unsigned short size;
+    unsigned char type;
+    char name[];
+} entry;
+
+/* Closes what is open in the range, if the system shows that. Without memory of ours: the list may
+   leave out what follows something that was closed meanwhile, so it is read until nothing was. */
+static int close_listed(int directory, unsigned first, unsigned last)
+{
+    _Alignas(entry) char buffer[2048];
+    long size;
+    int closed = 0;
+    while ((size = syscall(SYS_getdents64, directory, buffer, sizeof buffer)) > 0)
+        for (long i = 0; i < size;) {
+            const entry *at = (const entry *)(const void *)(buffer + i);
+            unsigned fd = (unsigned)strtol(at->name, NULL, 10);
+            if (at->name[0] != '.' && fd >= first && fd <= last && fd != (unsigned)directory)
+                closed += close((int)fd) == 0;
+            i += at->size;
+        }
+    return size < 0 ? -1 : closed;
+}
+
 static void close_range_of(unsigned first, unsigned last)
 {
     if (first > last || syscall(SYS_close_range, first, last, 0) == 0)
+        return;
+    /* Descriptors may be beyond the limit, if that was lowered when they were there. */
+    int closed = 0, directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (directory >= 0 && (closed = close_listed(directory, first, last)) > 0)
+        lseek(directory, 0, SEEK_SET);
+    dp__fd_close(directory);
+    if (directory >= 0 && closed == 0)
         return;
     long most = sysconf(_SC_OPEN_MAX);
     for (unsigned fd = first; fd <= last && (long)fd < most; fd++)
