@@ -345,6 +345,7 @@ int __wrap_clone(child_main f, void *stack, int flags, void *argument, ...)
     return -1;
 }
 
+REFUSED(int, pipe2, (int ends[2], int flags), (ends, flags), -1, EMFILE)
 REFUSED(int, socketpair, (int domain, int type, int protocol, int ends[2]),
         (domain, type, protocol, ends), -1, EMFILE)
 REFUSED(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags),

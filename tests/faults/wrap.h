@@ -43,6 +43,7 @@
     X(dlopen, 0)                              \
     X(stat, 0)                                \
     X(realpath, 0)                            \
+    X(pipe2, DP_EPROCESS)                     \
     X(signalfd, DP_EPROCESS)                  \
     X(pidfd_open, DP_EPROCESS)                \
     X(pread, DP_EIO)                          \

@@ -233,6 +233,7 @@ __attribute__((no_sanitize("address", "thread"))) static void give_signals(const
 __attribute__((no_sanitize("address", "thread"))) static int become_image(void *context)
 {
     dp__image *image = context;
+    dp__store_relaxed(&image->head->zygote, getpid());
     setpgid(0, 0);
     for (int i = 0; i < image->passed_on_count; i++)
         dp__fd_pass_on(image->passed_on[i], 1);
@@ -251,7 +252,8 @@ __attribute__((no_sanitize("address", "thread"))) static int begin_image(void *c
     int has_failed = pid < 0 || dp__load_relaxed(&image->head->obstacle) != DP__OBSTACLE_NONE;
     if (pid > 0 && has_failed)
         waitpid(pid, NULL, 0);
-    image->head->zygote = has_failed ? 0 : pid;
+    if (has_failed)
+        dp__store_relaxed(&image->head->zygote, 0);
     _exit(has_failed);
 }
 

@@ -40,7 +40,8 @@ dp__image *dp__image_create(dp__head *head, int call, int application);
 void dp__image_free(dp__image *image);
 
 /* Begins a child that begins the zygote and ends: its pid, or a negative number. Returns when both
-   have come so far. With signals blocked, of which the program begins with these. */
+   have come so far; but if somebody kills that child the zygote may still have the image. With
+   signals blocked, of which the program begins with these. */
 pid_t dp__image_begin(dp__image *image, const sigset_t *blocked);
 
 /* Why the zygote of the head has not begun: tells who listens, and returns DP_EPROCESS or another

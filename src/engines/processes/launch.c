@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -19,6 +20,9 @@
 
 /* The application's side of the zygote. */
 
+/* How long it may take a zygote to tell who it is where nobody else does. */
+#define LATE_NS INT64_C(10000000000)
+
 typedef struct launch {
     dp__head *head;
     int call, application;
@@ -33,44 +37,83 @@ static void *fork_both(void *context)
     l->between = fork();
     if (l->between == 0) {
         pid_t pid = fork();
-        if (pid == 0)
+        if (pid == 0) {
+            dp__store_relaxed(&l->head->zygote, getpid());
             dp__zygote_main(l->head, l->call, l->application);
-        l->head->zygote = pid;
+        }
+        if (pid > 0)
+            dp__store_relaxed(&l->head->zygote, pid);
         _exit(pid < 0);
     }
     return NULL;
 }
 
-static int fork_twice(dp__head *head, int call, int application)
+/* A pipe that only those can write who are to begin and have not yet: a zygote that is one does not
+   have it any more. */
+static int open_pipe(int life[2])
 {
-    launch l = {head, call, application, -1};
+    if (pipe2(life, O_CLOEXEC) != 0)
+        return DP_EPROCESS;
+    for (int i = 0; i < 2; i++)
+        life[i] = dp__fd_beyond_standard(life[i]);
+    if (life[0] >= 0 && life[1] >= 0)
+        return 0;
+    dp__fd_close(life[0]);
+    dp__fd_close(life[1]);
+    return DP_EPROCESS;
+}
+
+/* Whether there is a zygote, when the process between has ended. If that has not said so itself,
+   since somebody has killed it or has awaited it before us, the zygote may not have come so far
+   that it has told who it is, and may still have our memory. Not for ever: a child that another
+   thread has forked just now may have the pipe. */
+static int has_begun(const dp__head *head, pid_t between, int life)
+{
+    int status = 0;
+    pid_t awaited = (pid_t)TEMP_FAILURE_RETRY(waitpid(between, &status, 0));
+    if (awaited != between || !WIFEXITED(status)) {
+        int64_t deadline = dp__deadline(LATE_NS);
+        while (!dp__fd_is_readable(life, 1000) && dp__now_ns() < deadline)
+            ;
+    }
+    return dp__load_relaxed(&head->zygote) > 0;
+}
+
+/* Makes both, of whom the zygote is left. */
+static int fork_twice(launch *l, dp__image *image, const int life[2])
+{
     sigset_t all, before;
-    int status, code = 0, is_anew = head->options.process.start == DP_START_EXEC;
-    dp__image *image = is_anew ? dp__image_create(head, call, application) : NULL;
-    if (is_anew && !image)
-        return DP_ENOMEM;
+    int code = 0;
     sigfillset(&all);
     /* No handler of the application should run in the children. */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (image)
-        l.between = dp__image_begin(image, &before);
+        l->between = dp__image_begin(image, &before);
     else if (dp__fresh_is_needed())
-        code = dp__fresh_run(fork_both, &l);
+        code = dp__fresh_run(fork_both, l);
     else
-        fork_both(&l);
+        fork_both(l);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    dp__image_free(image);
-    const pid_t between = l.between;
+    close(life[1]);
     if (code)
         return code;
-    if (between < 0)
-        return DP_EPROCESS;
-    while (waitpid(between, &status, 0) < 0)
-        if (errno != EINTR) { /* A handler of the application's has had it before us. */
-            status = 0;
-            break;
-        }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : DP_EPROCESS;
+    return l->between >= 0 && has_begun(l->head, l->between, life[0]) ? 0 : DP_EPROCESS;
+}
+
+static int begin_zygote(dp__head *head, int call, int application)
+{
+    launch l = {head, call, application, -1};
+    int life[2], is_anew = head->options.process.start == DP_START_EXEC;
+    dp__image *image = is_anew ? dp__image_create(head, call, application) : NULL;
+    if (is_anew && !image)
+        return DP_ENOMEM;
+    int code = open_pipe(life);
+    if (code == 0) {
+        code = fork_twice(&l, image, life);
+        close(life[0]);
+    }
+    dp__image_free(image);
+    return code;
 }
 
 /* ---- Processes that begin ---- */
@@ -139,7 +182,7 @@ static int await_workers(const dp__zygote *zygote, dp__head *head, const dp__siz
             return DP_EPROCESS;
         if (has_not_come(head) && dp__now_ns() >= latest) {
             dp__store_relaxed(&head->obstacle, DP__OBSTACLE_TIME);
-            kill(head->zygote, SIGKILL);
+            kill(dp__load_relaxed(&head->zygote), SIGKILL);
             return DP_EPROCESS;
         }
         dp__futex_wait_shared(&head->news, news, dp__deadline(INT64_C(10000000)));
@@ -199,7 +242,8 @@ static int find_out(const dp__zygote *zygote, dp__head *head)
 static void await_unseen(dp__head *head)
 {
     /* Acquire: pairs with the release that is the last thing it does here. */
-    while (!dp__load_acquire(&head->gone) && (kill(head->zygote, 0) == 0 || errno != ESRCH))
+    while (!dp__load_acquire(&head->gone) &&
+           (kill(dp__load_relaxed(&head->zygote), 0) == 0 || errno != ESRCH))
         dp__futex_wait_shared(&head->gone, 0, dp__deadline(INT64_C(1000000)));
 }
 
@@ -217,7 +261,7 @@ static void undo(dp__zygote *zygote, dp__head *head)
     /* Nobody has had an order yet. */
     for (uint32_t i = 0; i < dp__seats_now(head); i++)
         dp__seat_end(&head->entry[i], 0);
-    if (zygote->pid < 0 && head->zygote > 0)
+    if (zygote->pid < 0 && dp__load_relaxed(&head->zygote) > 0)
         await_unseen(head);
     dp__zygote_wait(zygote, INT64_MAX);
     dp__zygote_forget(zygote);
@@ -264,10 +308,10 @@ int dp__zygote_fork(dp__zygote *zygote, dp__head *head)
     int code = open_call(call);
     zygote->call = call[0];
     if (code == 0)
-        code = fork_twice(head, call[1], application);
+        code = begin_zygote(head, call[1], application);
     close(application);
     dp__fd_close(call[1]);
-    if (code == 0 && (zygote->pid = dp__pid_open(head->zygote)) < 0)
+    if (code == 0 && (zygote->pid = dp__pid_open(dp__load_relaxed(&head->zygote))) < 0)
         code = DP_EPROCESS;
     if (code)
         undo(zygote, head);

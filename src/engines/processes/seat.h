@@ -198,7 +198,7 @@ typedef struct dp__head {
     _Alignas(DP__PAGE) _Atomic(uint32_t) news; /* One has begun, or cannot. Release. */
     _Atomic(uint32_t) broken;                  /* It has given up: workers die and die. */
     _Atomic(uint32_t) obstacle;                /* A dp__obstacle: why it could not begin anew. */
-    int32_t zygote;                            /* Its pid, by the process between. */
+    _Atomic(int32_t) zygote;                   /* Its pid, by itself or the process between. */
     _Atomic(uint32_t) gone;                    /* It does not look here any more. */
     _Atomic(uint32_t) has_come;                /* One that is begun anew is there. Relaxed. */
 
