@@ -29,6 +29,11 @@ void dp__pid_take_away(int fd)
         waitid(by_descriptor, (id_t)fd, &how, WEXITED | WNOHANG);
 }
 
+void dp__pid_signal(int fd, int number)
+{
+    syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
+}
+
 int dp__fd_is_readable(int fd, int milliseconds)
 {
     struct pollfd set = {fd, POLLIN, 0};

@@ -15,6 +15,9 @@ int dp__pid_open(pid_t pid);
    them; nobody else would. -1 is none. */
 void dp__pid_take_away(int fd);
 
+/* Sends a signal to the process of such a descriptor, if it is still there. */
+void dp__pid_signal(int fd, int number);
+
 /* Whether there is something to read, so of a process that it has ended; waits for that for so many
    milliseconds. */
 int dp__fd_is_readable(int fd, int milliseconds);

@@ -19,6 +19,9 @@
    the pool each have one. */
 enum { DESKS = 4096 };
 
+/* How long a request to kill may lie there before the zygote is told to continue. */
+#define PATIENCE_NS INT64_C(500000000)
+
 /* ---- Beginning and end ---- */
 
 static void free_memory(dp__crew *crew, int is_ours)
@@ -510,13 +513,29 @@ void dp__place_unpack(dp__place *place, const dp__wire *wire, const dp__batch *b
     place->unpacked = ran;
 }
 
+/* Whether the zygote has not even taken the request, for so long that it may be stopped. One that
+   is busy is told nothing by that. */
+static void insist(const dp__crew *crew, dp__place *place)
+{
+    int64_t now = dp__now_ns();
+    /* Relaxed: a hint. */
+    if (dp__load_relaxed(&place->seat->ask) == 0 || now - place->asked_since < PATIENCE_NS)
+        return;
+    place->asked_since = now;
+    dp__zygote_continue(&crew->zygote);
+}
+
 void dp__place_kill(const dp__crew *crew, dp__place *place, dp__spot there, dp__cause cause)
 {
     dp__seat *seat = place->seat;
-    if (place->asked >= 0 && place->asked_at.at == there.at && place->asked_at.began == there.began)
+    if (place->asked >= 0 && place->asked_at.at == there.at &&
+        place->asked_at.began == there.began) {
+        insist(crew, place);
         return;
+    }
     place->asked = (int)cause;
     place->asked_at = there;
+    place->asked_since = dp__now_ns();
     dp__store_relaxed(&seat->ask_at, there.at);
     dp__store_relaxed(&seat->ask_began, there.began);
     dp__store_release(&seat->ask, place->order);
@@ -533,6 +552,9 @@ static void ask_for_spoilt(const dp__crew *crew, const dp__place *place)
 
 void dp__place_kill_spoilt(const dp__crew *crew, dp__place *place)
 {
+    if (dp__load_relaxed(&place->seat->ask) == 0)
+        place->asked_since = dp__now_ns();
+    insist(crew, place);
     place->asked = DP__CAUSE_OWN;
     place->asked_at = dp__seat_spot(place->seat);
     place->spoilt = (place->given & DP__ORDER_INCARNATION) | DP__ALIVE_BEGUN;

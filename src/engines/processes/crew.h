@@ -26,9 +26,10 @@ typedef struct dp__place {
     size_t unpacked;     /* Items before this one have been unpacked. */
     int64_t unpacked_at; /* When the last of them were; when it was given if there are none. */
     int asked; /* The zygote was asked to kill the worker, for this dp__cause; -1: it was not. */
-    dp__spot asked_at; /* Where it was. */
-    char *memory;      /* For parcels that are too large for the seat, or NULL. */
-    size_t room;       /* Bytes there. */
+    dp__spot asked_at;   /* Where it was. */
+    int64_t asked_since; /* When that was. */
+    char *memory;        /* For parcels that are too large for the seat, or NULL. */
+    size_t room;         /* Bytes there. */
 } dp__place;
 
 /* A thread that waits for a place. */

@@ -346,6 +346,11 @@ int dp__zygote_is_gone(const dp__zygote *zygote)
     return zygote->pid < 0 || dp__fd_is_readable(zygote->pid, 0);
 }
 
+void dp__zygote_continue(const dp__zygote *zygote)
+{
+    dp__pid_signal(zygote->pid, SIGCONT);
+}
+
 int dp__zygote_wait(const dp__zygote *zygote, int64_t deadline)
 {
     while (zygote->pid >= 0 && !dp__fd_is_readable(zygote->pid, 0)) {
@@ -353,7 +358,8 @@ int dp__zygote_wait(const dp__zygote *zygote, int64_t deadline)
         if (now >= deadline)
             return DP_ETIMEDOUT;
         int64_t left = (deadline - now) / 1000000 + 1;
-        dp__fd_is_readable(zygote->pid, left < 1000 ? (int)left : 1000);
+        if (!dp__fd_is_readable(zygote->pid, left < 1000 ? (int)left : 1000))
+            dp__zygote_continue(zygote);
     }
     dp__pid_take_away(zygote->pid);
     return 0;

@@ -52,6 +52,9 @@ void dp__zygote_end(const dp__zygote *zygote, dp__head *head);
 /* Whether it has ended, by itself or because somebody has killed it. */
 int dp__zygote_is_gone(const dp__zygote *zygote);
 
+/* Lets it go on if somebody has stopped it; else it does nothing. */
+void dp__zygote_continue(const dp__zygote *zygote);
+
 /* Waits until it and all workers have ended, which it was told by dp__head::ending. 0 or
    DP_ETIMEDOUT. */
 int dp__zygote_wait(const dp__zygote *zygote, int64_t deadline);
