@@ -278,6 +278,59 @@ DP_TEST(output, of_programs_that_a_task_starts)
     end_pool(pool);
 }
 
+static int print_by_name(void *out, const void *in, void *context)
+{
+    int item = *(const int *)in;
+    (void)out, (void)context;
+    if (item % 3 == 1)
+        return system("echo one > /dev/stderr; echo two >&2");
+    fprintf(stderr, "item %d says so much that what follows is shorter\n", item);
+    return 0;
+}
+
+/* Which cuts off what was printed before, as it would a file. */
+DP_TEST(output, of_programs_that_open_it_by_name)
+{
+    record r;
+    char expected[LINE];
+    begin_record(&r, NULL);
+    dp_pool *pool = new_captured(&r, 1, (dp_pool_process_options){0});
+    for (int i = 0; i < 6; i++) {
+        snprintf(expected, sizeof expected,
+                 i % 3 == 1 ? "one\ntwo\n" : "item %d says so much that what follows is shorter\n",
+                 i);
+        memset(r.text, 0, sizeof r.text);
+        memset(r.told, 0, sizeof r.told);
+        EXPECT(0, dp_pool_apply(pool, print_by_name, &i, sizeof i, NULL, 0, NULL));
+        expect_text(&r, 0, 1, expected);
+    }
+    cr_assert_eq(r.dropped, 0);
+    end_pool(pool);
+}
+
+/* Nothing that is told is wrong, though an item that was not told of yet has lost what it had. */
+DP_TEST(output, that_is_cut_off_in_between)
+{
+    record r;
+    int in[6];
+    begin_record(&r, NULL);
+    dp_pool *pool = new_captured(&r, 1, (dp_pool_process_options){0});
+    for (int i = 0; i < 6; i++)
+        in[i] = i;
+    EXPECT(0, dp_pool_map(pool, print_by_name, in, sizeof in[0], NULL, 0, 6,
+                          &(dp_options){.chunk = 6}));
+    for (size_t i = 0; i < 6; i++) {
+        char whole[LINE];
+        snprintf(whole, sizeof whole,
+                 i % 3 == 1 ? "one\ntwo\n" : "item %zu says so much that what follows is shorter\n",
+                 i);
+        cr_assert(r.text[i][1][0] == 0 || strcmp(r.text[i][1], whole) == 0, "%s", r.text[i][1]);
+        cr_assert_eq(r.told[i][1], 1);
+    }
+    cr_assert_str_neq(r.text[5][1], "");
+    end_pool(pool);
+}
+
 static int print_init(void *context, unsigned worker)
 {
     (void)context, (void)worker;

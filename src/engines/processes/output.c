@@ -146,17 +146,18 @@ static void note(const dp__capture *capture, size_t item)
     uint32_t written = dp__load_relaxed(&log->written);
     const dp__output_note *last = &log->note[(written - 1) % DP__OUTPUT_NOTES];
     dp__output_note *next = &log->note[written % DP__OUTPUT_NOTES];
-    uint64_t end[DP__STREAMS];
+    uint64_t end[DP__STREAMS], anew = 0;
     int is_news = 0;
     for (int s = 0; s < DP__STREAMS; s++) {
         end[s] = size_of(capture->fd[s]);
-        is_news |= end[s] > last->end[s];
+        is_news |= end[s] != last->end[s];
+        anew |= (uint64_t)(end[s] < last->end[s]) << s;
     }
     if (!is_news || !has_room(log, 0))
         return;
     next->item = item;
-    for (int s = 0; s < DP__STREAMS; s++)
-        next->end[s] = end[s] > last->end[s] ? end[s] : last->end[s];
+    next->anew = anew;
+    memcpy(next->end, end, sizeof end);
     dp__store_release(&log->written, written + 1);
 }
 
@@ -216,9 +217,13 @@ int dp__output_end_item(size_t item)
     /* The task may have given its standard output a buffer. */
     fflush(stdout);
     note(own.capture, item);
-    if (dp__load_relaxed(&log->written) == written && own.since == INT64_MAX)
+    int is_news = dp__load_relaxed(&log->written) != written;
+    if (!is_news && own.since == INT64_MAX)
         return 0;
     const dp__output_note *last = last_note(log);
+    for (int s = 0; is_news && s < DP__STREAMS; s++)
+        if (last->anew >> s & 1)
+            own.began[s] = 0;
     int64_t now = dp__now_ns();
     if (own.since == INT64_MAX)
         own.since = now;
@@ -372,19 +377,41 @@ static uint64_t bounded(uint64_t end, uint64_t taken, int fd)
     return end < taken ? taken : end > size ? size > taken ? size : taken : end;
 }
 
-/* As far as the ends say, to whom the output tells. */
+/* As far as the ends say, to whom the output tells. Of streams with a bit in `lost` that is not
+   there any more. */
 static void deliver_up_to(const dp__head *head, dp__capture *capture,
-                          const uint64_t end[DP__STREAMS], dp_output *output)
+                          const uint64_t end[DP__STREAMS], uint64_t lost, dp_output *output)
 {
     for (int s = 0; s < DP__STREAMS; s++) {
+        int is_lost = lost >> s & 1;
         uint64_t to = bounded(end[s], capture->taken[s], capture->fd[s]);
+        if (is_lost && end[s] > to)
+            to = end[s];
         if (to == capture->taken[s])
             continue;
         output->stream = s == 0 ? STDOUT_FILENO : STDERR_FILENO;
-        deliver(head, capture->fd[s], capture->taken[s], to, output);
-        dig(capture->fd[s], 0, to);
+        deliver(head, is_lost ? -1 : capture->fd[s], capture->taken[s], to, output);
+        if (!is_lost)
+            dig(capture->fd[s], 0, to);
         capture->taken[s] = to;
     }
+}
+
+/* The files were cut off. */
+static void begin_anew(dp__capture *capture, uint64_t streams)
+{
+    for (int s = 0; s < DP__STREAMS; s++)
+        if (streams >> s & 1)
+            capture->taken[s] = 0;
+}
+
+/* Of which streams the files were cut off after the first of these notes. */
+static uint64_t cut_off_after(const dp__output_log *log, uint32_t read, uint32_t written)
+{
+    uint64_t streams = 0;
+    while (++read != written)
+        streams |= log->note[read % DP__OUTPUT_NOTES].anew;
+    return streams;
 }
 
 void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *batch,
@@ -403,7 +430,8 @@ void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *ba
         dp_output output = {.item = DP_NO_ITEM, .worker = seat};
         if (new.item >= begin &&new.item < end)
             wire->name(batch, (size_t) new.item, &output);
-        deliver_up_to(head, capture, new.end, &output);
+        begin_anew(capture, new.anew);
+        deliver_up_to(head, capture, new.end, cut_off_after(log, read, written), &output);
     }
     dp__store_release(&log->read, read);
 }
@@ -412,7 +440,11 @@ void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *ba
 static void deliver_all(const dp__head *head, uint32_t seat, dp_output *output)
 {
     const uint64_t all[DP__STREAMS] = {UINT64_MAX, UINT64_MAX};
-    deliver_up_to(head, &head->captures->of[seat], all, output);
+    dp__capture *capture = &head->captures->of[seat];
+    for (int s = 0; s < DP__STREAMS; s++)
+        if (size_of(capture->fd[s]) < capture->taken[s])
+            capture->taken[s] = 0;
+    deliver_up_to(head, capture, all, 0, output);
 }
 
 void dp__output_deliver_rest(const dp__head *head, uint32_t seat, const dp__batch *batch,
@@ -433,12 +465,10 @@ void dp__output_trim(const dp__head *head, uint32_t seat)
     const dp__capture *capture = &head->captures->of[seat];
     dp__output_log *log = capture->log;
     const uint64_t limit = limit_of(head);
-    /* Acquire: the note. */
-    const dp__output_note last =
-        log->note[(dp__load_acquire(&log->written) - 1) % DP__OUTPUT_NOTES];
     for (int s = 0; s < DP__STREAMS; s++) {
-        uint64_t begin = last.end[s] > capture->taken[s] ? last.end[s] : capture->taken[s];
+        /* First: what there is now and is not noted then is of one item. Acquire: the note. */
         uint64_t size = size_of(capture->fd[s]);
+        uint64_t begin = log->note[(dp__load_acquire(&log->written) - 1) % DP__OUTPUT_NOTES].end[s];
         if (size > begin && size - begin > 2 * limit)
             dig(capture->fd[s], begin, size - limit);
     }

@@ -6,7 +6,8 @@
  * What tasks print. Each seat has two files in memory to which its process, and all that this
  * starts, only ever append; and shared notes of where in there the output of an item ends. So
  * nobody has to read while a task prints, what a process has printed outlives it, and offsets stay
- * what they are: what was delivered, or is too much, becomes a hole.
+ * what they are: what was delivered, or is too much, becomes a hole. Only a program that opens
+ * /dev/stdout by name, to write it from the beginning, cuts the file off.
  *
  * Notes are written by the worker after each item that has printed, and by the zygote when the
  * worker has died. The application reads them when an order has ended.
@@ -19,6 +20,8 @@ enum { DP__STREAMS = 2, DP__OUTPUT_NOTES = 64 };
 typedef struct dp__output_note {
     uint64_t item; /* Or DP_NO_ITEM. */
     uint64_t end[DP__STREAMS];
+    uint64_t anew; /* A bit for each stream whose file was cut off since the last note: what there
+                      is begins at 0. */
 } dp__output_note;
 
 /* A ring, shared: notes read .. written - 1 are new. */
