@@ -34,7 +34,10 @@
  * nothing stays in a buffer, stdout is not buffered.) An item that is begun again after its process
  * was killed is told of each time. A pool needs two descriptors for each worker then, and one; and
  * an item takes about a microsecond longer. What is printed without end is dropped after some time,
- * but takes memory for up to 10 ms. What a worker_fini has printed because the pool has become
+ * but takes memory for up to 10 ms; for up to half a second if a program prints it that a task has
+ * started and left. A program that opens /dev/stdout or /dev/stderr by name to write it from the
+ * beginning, as > does in a shell, cuts off what its process has printed and nobody was told of,
+ * which counts as dropped. What a worker_fini has printed because the pool has become
  * smaller is told when it grows again, or at its end.
  *
  * **Giving up.** A worker that has died is replaced. One that dies of itself (exit(), abort(), a

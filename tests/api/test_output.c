@@ -4,10 +4,12 @@
  * What tasks in worker processes print, told item by item.
  */
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support/processes.h"
@@ -386,6 +388,52 @@ DP_TEST(output, beyond_the_limit_is_dropped)
     cr_assert_eq(r.dropped, (lines - 5) * LINE_BYTES);
     cr_assert_str_eq(r.text[0][0],
                      "line 299995\nline 299996\nline 299997\nline 299998\nline 299999\n");
+    end_pool(pool);
+}
+
+static int leave_one_who_prints(void *out, const void *in, void *context)
+{
+    (void)out, (void)in, (void)context;
+    return system("yes | head -c 100000000 &");
+}
+
+/* Of all files of output that there are: how long they are, and how much memory they have. */
+static void measure_files(int64_t *bytes, int64_t *held)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    const struct dirent *entry;
+    *bytes = *held = 0;
+    cr_assert_not_null(directory);
+    while ((entry = readdir(directory))) {
+        char path[300], name[80] = "";
+        struct stat status;
+        snprintf(path, sizeof path, "/proc/self/fd/%s", entry->d_name);
+        if (readlink(path, name, sizeof name - 1) > 0 && strstr(name, "dp-output") &&
+            stat(path, &status) == 0) {
+            *bytes += status.st_size;
+            *held += status.st_blocks * 512;
+        }
+    }
+    closedir(directory);
+}
+
+static int all_is_printed_and_dropped(void *unused)
+{
+    int64_t bytes, held;
+    (void)unused;
+    measure_files(&bytes, &held);
+    return bytes >= 100000000 && held < 10000000;
+}
+
+DP_TEST(output, of_nobody_is_dropped_too)
+{
+    record r;
+    begin_record(&r, NULL);
+    if (is_snapshot()) /* Nobody is left there. */
+        return;
+    dp_pool *pool = new_captured(&r, 1, (dp_pool_process_options){0});
+    EXPECT(0, dp_pool_apply(pool, leave_one_who_prints, NULL, 0, NULL, 0, NULL));
+    cr_assert(comes_true(all_is_printed_and_dropped, NULL, PATIENCE));
     end_pool(pool);
 }
 

@@ -458,12 +458,13 @@ void dp__output_deliver_rest(const dp__head *head, uint32_t seat, const dp__batc
     deliver_all(head, seat, &output);
 }
 
-void dp__output_trim(const dp__head *head, uint32_t seat)
+int dp__output_trim(const dp__head *head, uint32_t seat)
 {
-    if (!head->captures)
-        return;
-    const dp__capture *capture = &head->captures->of[seat];
-    dp__output_log *log = capture->log;
+    if (!head->captures || !captures_of(head)->of[seat].log)
+        return 0;
+    const dp__capture *capture = &captures_of(head)->of[seat];
+    const dp__output_log *log = capture->log;
+    int is_there = 0;
     const uint64_t limit = limit_of(head);
     for (int s = 0; s < DP__STREAMS; s++) {
         /* First: what there is now and is not noted then is of one item. Acquire: the note. */
@@ -471,7 +472,9 @@ void dp__output_trim(const dp__head *head, uint32_t seat)
         uint64_t begin = log->note[(dp__load_acquire(&log->written) - 1) % DP__OUTPUT_NOTES].end[s];
         if (size > begin && size - begin > 2 * limit)
             dig(capture->fd[s], begin, size - limit);
+        is_there |= size > begin;
     }
+    return is_there;
 }
 
 void dp__output_forget(dp__captures *captures, int has_files)

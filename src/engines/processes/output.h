@@ -78,8 +78,9 @@ void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *ba
 void dp__output_deliver_rest(const dp__head *head, uint32_t seat, const dp__batch *batch,
                              const dp__wire *wire, size_t item);
 
-/* Drops what the item that runs has printed beyond the limit. */
-void dp__output_trim(const dp__head *head, uint32_t seat);
+/* Drops what was printed since the last note beyond the limit: by the item that runs, or by
+   programs that are left of others. Whether there is anything. In the zygote too. */
+int dp__output_trim(const dp__head *head, uint32_t seat);
 
 /* ---- In the zygote ---- */
 

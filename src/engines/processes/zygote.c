@@ -41,6 +41,10 @@ enum { RETRY_MS = 20 };
 /* How long it waits for a process to stop. */
 enum { STOP_MS = 100 };
 
+/* How often it looks whether somebody prints without end, to whom nobody listens: what tasks have
+   started and left. More often while somebody prints. */
+enum { TRIM_MS = 500, TRIM_SOON_MS = 50 };
+
 typedef struct keeper {
     dp__head *head;
     int call, application, children; /* Descriptors; `children` tells of signals. */
@@ -57,6 +61,7 @@ typedef struct keeper {
     int64_t give_up_at; /* When it gives up unless it has forked one; INT64_MAX: it has. */
     int64_t oom_kills;  /* How many there were when it last looked. */
     int64_t kill_at;    /* When those are killed who have not ended. */
+    int64_t trim_at;    /* When it looks at what is printed; INT64_MAX: that is not kept. */
 } keeper;
 
 /* ---- Processes ---- */
@@ -465,12 +470,30 @@ static void begin(keeper *z, int *keep)
     __fpurge(stderr);
 }
 
+static int until(int64_t time)
+{
+    int64_t left = time - dp__now_ns();
+    return left <= 0 ? RETRY_MS : (int)(left / 1000000) + 1;
+}
+
 static int wait_time(const keeper *z)
 {
-    if (z->kill_at == INT64_MAX)
-        return z->lacks ? RETRY_MS : -1;
-    int64_t left = z->kill_at - dp__now_ns();
-    return left <= 0 ? RETRY_MS : (int)(left / 1000000) + 1;
+    if (z->kill_at != INT64_MAX)
+        return until(z->kill_at);
+    if (z->lacks)
+        return RETRY_MS;
+    return z->trim_at != INT64_MAX ? until(z->trim_at) : -1;
+}
+
+/* While an order is out its manager does that too, and more often. */
+static void trim_output(keeper *z)
+{
+    int is_there = 0;
+    if (z->trim_at == INT64_MAX || dp__now_ns() < z->trim_at)
+        return;
+    for (uint32_t i = 0; i < z->seats; i++)
+        is_there |= dp__output_trim(z->head, i);
+    z->trim_at = dp__deadline((is_there ? TRIM_SOON_MS : TRIM_MS) * INT64_C(1000000));
 }
 
 /* The application has ended. If it was a worker, what it had in the shared heap is freed and may be
@@ -497,6 +520,7 @@ static void watch(keeper *z)
                            {z->children, POLLIN, 0},
                            {dp__output_door(z->head), POLLIN, 0}};
     z->kill_at = z->give_up_at = INT64_MAX;
+    z->trim_at = z->head->captures ? 0 : INT64_MAX;
     for (;;) {
         int is_broken = dp__load_relaxed(&z->head->broken) != 0;
         int is_ending = is_broken || dp__load_acquire(&z->head->ending);
@@ -519,6 +543,7 @@ static void watch(keeper *z)
         answer_requests(z);
         spawn_missing(z);
         give_up_in_time(z);
+        trim_output(z);
     }
 }
 
