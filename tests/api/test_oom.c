@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "support/leftovers.h"
 #include "support/processes.h"
@@ -274,4 +275,48 @@ DP_TEST(oom, of_a_cgroup_fails_the_item)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 1)
         cr_skip_test("here no process can be put into a cgroup");
     cr_assert_eq(status, 0, "%x", (unsigned)status);
+}
+
+/* ---- Whom it kills first ---- */
+
+static int score(void)
+{
+    char text[16] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDONLY);
+    ssize_t got = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    close(fd);
+    return got > 0 ? atoi(text) : -1;
+}
+
+static int tell_score(void *out, const void *in, void *context)
+{
+    (void)in, (void)context;
+    *(int *)out = score();
+    return 0;
+}
+
+/* Whether this process may offer itself so much. */
+static int offer(int number)
+{
+    char text[16];
+    int length = snprintf(text, sizeof text, "%d", number),
+        fd = open("/proc/self/oom_score_adj", O_WRONLY);
+    ssize_t written = fd >= 0 ? write(fd, text, (size_t)length) : -1;
+    close(fd);
+    return written == length;
+}
+
+DP_TEST(oom, takes_a_worker_first)
+{
+    static const int cases[][2] = {{300, 500}, {600, 700}, {950, 1000}};
+    for (int i = 0; i < 3; i++) {
+        int got = 0;
+        if (!offer(cases[i][0]))
+            continue;
+        dp_pool *pool =
+            new_pool_with(&(dp_pool_options){.engine = DP_ENGINE_PROCESSES, .workers = 1});
+        EXPECT(0, dp_pool_apply(pool, tell_score, NULL, 0, &got, sizeof got, NULL));
+        EXPECT(cases[i][1], got);
+        end_pool(pool);
+    }
 }

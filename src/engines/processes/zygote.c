@@ -38,6 +38,9 @@ enum { MIN_BARREN = 16 };
 enum { RETRY_MS = 20 };
 #define PATIENCE_NS INT64_C(2000000000)
 
+/* What a worker has for oom_score_adj: at least, more than the application, and what there is. */
+enum { OFFER = 500, OFFER_MORE = 100, OFFER_MOST = 1000 };
+
 /* How long it waits for a process to stop. */
 enum { STOP_MS = 100 };
 
@@ -99,14 +102,19 @@ static void open_standard(void)
         close(fd);
 }
 
-/* The kernel should rather kill a worker than the application. */
+/* The kernel should rather kill a worker than the application, which may offer itself. */
 static void offer_to_the_killer(void)
 {
-    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    char text[16] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return;
-    ssize_t ignored = write(fd, "500", 3);
-    (void)ignored;
+    ssize_t bytes = read(fd, text, sizeof text - 1);
+    long score = strtol(text, NULL, 10) + OFFER_MORE;
+    score = score < OFFER ? OFFER : score > OFFER_MOST ? OFFER_MOST : score;
+    snprintf(text, sizeof text, "%ld", score);
+    bytes = write(fd, text, strlen(text));
+    (void)bytes;
     close(fd);
 }
 
