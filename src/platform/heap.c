@@ -146,10 +146,9 @@ int dp__heap_open(void)
 
 /* ---- Blocks ---- */
 
-static void *allocate(size_t size, int zeroed)
+static void *allocate(size_t size, int zeroed, uint32_t owner)
 {
     dp__heap *heap = dp__heap_here();
-    uint32_t owner = dp__heap_owner();
     if (!heap)
         return NULL;
     if (size == 0)
@@ -162,12 +161,17 @@ static void *allocate(size_t size, int zeroed)
 
 void *dp__heap_alloc(size_t size)
 {
-    return allocate(size, 0);
+    return allocate(size, 0, dp__heap_owner());
 }
 
 void *dp__heap_alloc_zeroed(size_t size)
 {
-    return allocate(size, 1);
+    return allocate(size, 1, dp__heap_owner());
+}
+
+void *dp__heap_alloc_lasting(size_t size, int zeroed)
+{
+    return allocate(size, zeroed, 0);
 }
 
 static int free_block(dp__heap *heap, void *memory)

@@ -48,6 +48,9 @@ int dp__heap_join(const dp__heap_site *site);
 void *dp__heap_alloc(size_t size);
 void *dp__heap_alloc_zeroed(size_t size);
 
+/* The same for a block that outlasts this process and its owner: somebody else will free it. */
+void *dp__heap_alloc_lasting(size_t size, int zeroed);
+
 /* Frees a block of any process. NULL is nothing. */
 void dp__heap_free(void *memory);
 

@@ -237,7 +237,7 @@ static void tell(dp__module_book *book, const loaded *what, int is_function, con
     }
     struct line *line = calloc(1, sizeof *line);
     size_t length = strlen(name) + 1;
-    dp__module *told = line ? dp__heap_alloc_zeroed(sizeof *told + length) : NULL;
+    dp__module *told = line ? dp__heap_alloc_lasting(sizeof *told + length, 1) : NULL;
     if (!told) {
         free(line);
         book->lacks = 1;

@@ -68,7 +68,8 @@ static void on_signal(int number)
     (void)number;
 }
 
-/* How many signals have a handler or are blocked. */
+/* How many signals have a handler, are ignored or blocked, but for those of terminals, by which a
+   worker would be stopped. */
 static int count_signals(void *out, const void *in, void *context)
 {
     sigset_t blocked;
@@ -77,7 +78,8 @@ static int count_signals(void *out, const void *in, void *context)
     sigprocmask(SIG_SETMASK, NULL, &blocked);
     for (int number = 1; number < 64; number++) {
         struct sigaction action;
-        if (sigaction(number, NULL, &action) == 0)
+        int is_of_terminals = number == SIGTTOU || number == SIGTTIN;
+        if (!is_of_terminals && sigaction(number, NULL, &action) == 0)
             count += action.sa_handler != SIG_DFL || sigismember(&blocked, number) == 1;
     }
     *(int *)out = count;

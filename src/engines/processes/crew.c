@@ -60,7 +60,7 @@ static dp__crew *allocate(unsigned places, unsigned desks)
 static dp__head *allocate_shared(const dp_pool_options *options, unsigned cpus, unsigned desks)
 {
     size_t head = (sizeof(dp__head) + DP__LINE - 1) / DP__LINE * DP__LINE;
-    char *memory = dp__heap_alloc_zeroed(head + desks * sizeof(dp__desk));
+    char *memory = dp__heap_alloc_lasting(head + desks * sizeof(dp__desk), 1);
     if (!memory)
         return NULL;
     dp__head *made = (dp__head *)(void *)memory;
@@ -301,13 +301,19 @@ static void put_back(dp__crew *crew, uint32_t place)
     }
 }
 
+static void free_memory_of(dp__place *place)
+{
+    void *memory = place->memory;
+    place->memory = place->entry->parcel = NULL;
+    place->room = 0;
+    dp__heap_free(memory);
+}
+
 void dp__crew_vacate(dp__crew *crew, uint32_t number)
 {
     dp__place *place = &crew->place[number];
     dp__entry *entry = &crew->head->entry[number];
-    dp__heap_free(place->memory);
-    place->memory = NULL;
-    place->room = 0;
+    free_memory_of(place);
     entry->is_vacant = 1;
     dp__seat_end(entry, place->given);
 }
@@ -367,8 +373,8 @@ static char *room_for(dp__place *place, size_t bytes)
     if (bytes <= DP__SEAT_ROOM)
         return place->seat->room;
     if (bytes > place->room) {
-        dp__heap_free(place->memory);
-        place->memory = dp__heap_alloc(bytes);
+        free_memory_of(place);
+        place->memory = place->entry->parcel = dp__heap_alloc_lasting(bytes, 0);
         place->room = place->memory ? bytes : 0;
     }
     return place->memory;
@@ -580,9 +586,6 @@ void dp__place_clear(dp__place *place)
 {
     place->order = 0;
     /* What a single large item has needed is not kept for the next one. */
-    if (place->room > MAX_PARCEL) {
-        dp__heap_free(place->memory);
-        place->memory = NULL;
-        place->room = 0;
-    }
+    if (place->room > MAX_PARCEL)
+        free_memory_of(place);
 }

@@ -15,6 +15,7 @@
 /* What the application knows of a seat. Whoever has taken it is the only one to touch it. */
 typedef struct dp__place {
     dp__seat *seat;
+    dp__entry *entry;    /* Of that seat. */
     uint32_t life;       /* In which a process has begun to work there, as in dp__seat::alive. */
     uint32_t spoilt;     /* The same; it is to be killed, and given nothing any more. 0: none is. */
     uint32_t order;      /* The order that is out, as in the order word; 0: none. */

@@ -328,7 +328,7 @@ int dp__output_add(dp__head *head, uint32_t seat)
     if (dp__output_is_there(head, seat))
         return 0;
     dp__capture *capture = &head->captures->of[seat];
-    dp__output_log *log = dp__heap_alloc_zeroed(sizeof *log);
+    dp__output_log *log = dp__heap_alloc_lasting(sizeof *log, 1);
     if (!log)
         return DP_ENOMEM;
     capture->fd[0] = open_file();

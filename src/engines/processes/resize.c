@@ -13,7 +13,7 @@
 static int add_seat(dp__head *head, dp__place *place, uint32_t number)
 {
     dp__entry *entry = &head->entry[number];
-    if (!entry->seat && !(entry->seat = dp__heap_alloc_zeroed(sizeof *entry->seat)))
+    if (!entry->seat && !(entry->seat = dp__heap_alloc_lasting(sizeof *entry->seat, 1)))
         return DP_ENOMEM;
     int code = dp__output_add(head, number);
     if (code) {
@@ -24,6 +24,7 @@ static int add_seat(dp__head *head, dp__place *place, uint32_t number)
     entry->is_vacant = 1;
     dp__store_relaxed(&entry->bound, -1);
     place->seat = entry->seat;
+    place->entry = entry;
     return 0;
 }
 

@@ -170,6 +170,7 @@ typedef struct dp__entry {
     /* For the application. Nobody is known to sit there who may be given an order; and, with 1, the
        incarnation that was told to end, or 0. */
     uint32_t is_vacant, ended;
+    void *parcel; /* What is in the shared heap for the seat, beside it, or NULL. */
 } dp__entry;
 
 /* What begins a pool and what ends it. */

@@ -504,9 +504,9 @@ static void trim_output(keeper *z)
     z->trim_at = dp__deadline((is_there ? TRIM_SOON_MS : TRIM_MS) * INT64_C(1000000));
 }
 
-/* The application has ended. If it was a worker, what it had in the shared heap is freed and may be
-   somebody else's: nothing is told there. But the numbers of owners are this pool's, and would be
-   missing to the other processes that have the heap. */
+/* The application has ended. It may have been a worker, and other processes have the heap: what was
+   this pool's there would be missing to them. Only then: until nobody is left of the pool somebody
+   may write there, and who has freed what the application had has let that be. */
 static _Noreturn void leave(const keeper *z)
 {
     siginfo_t how;
@@ -517,6 +517,13 @@ static _Noreturn void leave(const keeper *z)
         dp__heap_free_of(z->owner[i]);
         dp__heap_release_owner(z->owner[i]);
     }
+    for (uint32_t i = 0; i < dp__seats_now(z->head); i++) {
+        const dp__entry *entry = &z->head->entry[i];
+        dp__heap_free(entry->parcel);
+        dp__heap_free(entry->log);
+        dp__heap_free(entry->seat);
+    }
+    dp__heap_free(z->head);
     _exit(0);
 }
 
