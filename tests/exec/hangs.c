@@ -21,7 +21,7 @@ static void hear(void *context, int level, const char *text)
 int main(int argc, char **argv)
 {
     dp_process_main(argc, argv);
-    if (STRESS_ASAN || STRESS_TSAN || getenv("DP_TEST_SAMPLE"))
+    if (STRESS_ASAN || STRESS_TSAN || getenv("DP_TEST_SAMPLE") || getenv("DP_CHAOS"))
         return 77; /* Skipped. */
     dp_on_message(hear, NULL);
     CHECK(dp_shared_alloc(1) != NULL);
