@@ -42,7 +42,7 @@ static int map(dp_pool *pool, dp_map_fn f)
 
 static void copy(const char *from, const char *to)
 {
-    char command[2000];
+    char command[5000];
     snprintf(command, sizeof command, "cp '%s' '%s.new' && mv '%s.new' '%s'", from, to, to, to);
     CHECK_EQUAL(system(command), 0);
 }
