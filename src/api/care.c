@@ -138,8 +138,7 @@ int dp__care_must_leave(dp__call *call, size_t rest)
 
 void dp__care_watch(dp__item *item)
 {
-    int64_t left = item->limit - dp__now_ns();
-    uint64_t quiet = dp__ticks_before(left > 0 ? left : 0);
+    uint64_t quiet = dp__ticks_before(item->limit);
     item->quiet = quiet < item->care->quiet ? quiet : item->care->quiet;
 }
 
@@ -207,7 +206,7 @@ void dp__care_start(dp__care *care, const dp_options *options, size_t total)
     care->started = dp__now_ns();
     care->deadline = limit == INT64_MAX ? limit : dp__deadline(limit);
     care->stop = options->stop;
-    care->quiet = options->stop ? 0 : dp__ticks_before(limit);
+    care->quiet = options->stop ? 0 : dp__ticks_before(care->deadline);
     care->run_timeout = limit_ns(options->run_timeout);
     care->retries = options->retries;
     care->seed = options->seed;

@@ -18,6 +18,13 @@ int64_t dp__deadline(int64_t ns);
 uint64_t dp__model_ticks(void); /* In tests/model/, where time is a choice. */
 #endif
 
+/* Whether the counter below is the clock: its rate is exact then, which measuring would spoil. */
+#if defined(DP_MODEL) || defined(__x86_64__) || defined(__aarch64__)
+#    define DP__TICKS_ARE_NS 0
+#else
+#    define DP__TICKS_ARE_NS 1
+#endif
+
 /*
  * A counter for timing short stretches on one thread: about 10 ns to read, where the clock takes 25
  * or, on some virtual machines, a system call. Its rate is measured once per process. It is only
@@ -42,8 +49,8 @@ static inline uint64_t dp__ticks(void)
 /* Ticks in a nanosecond. The first call takes about 50 microseconds. */
 double dp__ticks_per_ns(void);
 
-/* What the counter will say shortly before so many nanoseconds have passed: until then nobody needs
-   to look at the clock. UINT64_MAX for INT64_MAX. */
-uint64_t dp__ticks_before(int64_t ns);
+/* What the counter will say shortly before that moment of the clock, never after it: until then
+   nobody needs to look at the clock. UINT64_MAX for INT64_MAX. */
+uint64_t dp__ticks_before(int64_t moment);
 
 #endif

@@ -2,7 +2,9 @@
 /*
  * A call was stopped, or late, while one of its items ran a call of its own: that one went on to
  * the end of the block of items which a worker had taken, and that was all of them on an executor
- * that runs everything on the calling thread. Each item looks at the calls around its own now.
+ * that runs everything on the calling thread. Each item looks at the calls around its own now. It
+ * went on for a while as well if the thread lost its processor between the look at the clock that
+ * set the limit and the one at the counter, which says when to look at the clock again.
  */
 #include "../stress/stress.h"
 
