@@ -111,7 +111,10 @@ typedef struct dp_pool_options {
     int workers;       /**< How many run at once. 0 or -1: dp_cpu_count(); -2: one fewer, -3: two
                             fewer, and so on, at least 1. In a task it is not all CPUs that are
                             counted but the share of the task's worker: nested pools together have
-                            as many workers as there are CPUs. Positive: that many, CPUs or not. */
+                            as many workers as there are CPUs. Positive: that many, CPUs or not.
+                            A thread that makes a synchronous call counts as one of them and never
+                            waits for a place, so beside busy workers there is one more until the
+                            first of them has finished its item. dp_limiter bounds strictly. */
     dp_pin pin;        /**< Where workers are bound. Default #DP_PIN_AUTO. */
     int spares;        /**< How many extra threads may stand in for workers inside
                             dp_blocking_begin(). 0: 64. Negative: none. */
