@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -172,10 +171,11 @@ static int is_more(const holdings *now, const holdings *before)
 const char *holdings_left_since(const holdings *before)
 {
     static char text[200];
-    double deadline = seconds_now() + PATIENCE;
+    double start = seconds_now();
     holdings now;
     while (now = holdings_now(), is_more(&now, before)) {
-        if (seconds_now() > deadline) {
+        double waited = seconds_now() - start;
+        if (waited > PATIENCE) {
             snprintf(text, sizeof text,
                      "left behind: threads %d -> %d, children %d -> %d, descriptors %d -> %d, "
                      "entries of /dev/shm %d -> %d, processes of pools %d -> %d",
@@ -184,7 +184,7 @@ const char *holdings_left_since(const holdings *before)
                      before->processes, now.processes);
             return text;
         }
-        sched_yield();
+        look_later(waited);
     }
     return NULL;
 }

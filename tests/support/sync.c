@@ -57,12 +57,22 @@ void counter_wait(counter *c, int value)
     }
 }
 
+void look_later(double waited)
+{
+    if (waited < 0.002)
+        sched_yield();
+    else
+        usleep(200);
+}
+
 int comes_true(int (*condition)(void *context), void *context, double seconds)
 {
-    double end = seconds_now() + seconds;
+    double start = seconds_now(), end = start + seconds, now = start;
     int is_true;
-    while (!(is_true = condition(context)) && seconds_now() < end)
-        sched_yield();
+    while (!(is_true = condition(context)) && now < end) {
+        look_later(now - start);
+        now = seconds_now();
+    }
     return is_true;
 }
 
