@@ -11,6 +11,7 @@
  */
 
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -149,14 +150,17 @@ static inline double stress_cpu_seconds(void)
 #define STRESS_DEADLINE 60.0
 
 /* Between two looks at something that must happen: what lasts longer is not kept waiting for the
-   processor of those who look. Whether it is late. */
+   processor of those who look. Whether it is late. A signal that ends the nap does not touch
+   errno. */
 static inline int stress_rest(double since)
 {
     double now = stress_now();
+    int error = errno;
     if (now < since + 0.002)
         sched_yield();
     else
         usleep(200);
+    errno = error;
     return now > since + STRESS_DEADLINE;
 }
 

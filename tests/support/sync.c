@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "support/sync.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -59,10 +60,12 @@ void counter_wait(counter *c, int value)
 
 void look_later(double waited)
 {
+    int error = errno; /* Which a signal may set. */
     if (waited < 0.002)
         sched_yield();
     else
         usleep(200);
+    errno = error;
 }
 
 int comes_true(int (*condition)(void *context), void *context, double seconds)
