@@ -127,7 +127,7 @@ static inline double stress_end(double share)
         stress_process = getpid();
         atexit(stress_tell_rounds);
     }
-    return stress_now() + stress_seconds(3, 60) * share;
+    return stress_now() + stress_seconds(2, 60) * share;
 }
 
 /* Whether there is time for another round. */
