@@ -50,8 +50,7 @@ static dp__moment moment(void)
     return best;
 }
 
-/* Compares the counter with the clock, over a stretch long enough for a precision of one percent:
-   20 microseconds, longer where the looks leave more doubt than that, 2 milliseconds at most. */
+/* Compares the counter with the clock over a stretch long enough for a precision of one percent. */
 static double measure_rate(void)
 {
 #if defined(__aarch64__)
@@ -61,24 +60,22 @@ static double measure_rate(void)
         return (double)frequency / 1e9;
 #endif
     dp__moment first = moment(), last;
-    int64_t ns;
-    uint64_t ticks;
     do {
         last = moment();
-        ns = last.ns - first.ns;
-        ticks = last.ticks > first.ticks ? last.ticks - first.ticks : 0;
-    } while (ns < 20000 || (ns < 2000000 && (first.doubt + last.doubt) * 50 > ticks));
-    return ticks ? (double)ticks / (double)ns : 1.0;
+    } while (last.ns - first.ns < 20000);
+    return last.ticks > first.ticks
+               ? (double)(last.ticks - first.ticks) / (double)(last.ns - first.ns)
+               : 1.0;
 }
 
-uint64_t dp__ticks_before(int64_t moment)
+uint64_t dp__ticks_before(int64_t limit)
 {
-    if (moment == INT64_MAX)
+    if (limit == INT64_MAX)
         return UINT64_MAX;
     /* The counter first: a thread that loses its processor between the two then looks at the clock
        too early and not too late. */
     uint64_t ticks = dp__ticks();
-    int64_t left = moment - dp__now_ns();
+    int64_t left = limit - dp__now_ns();
     /* The rate is known to one percent. */
     return left > 0 ? ticks + (uint64_t)((double)left * 0.97 * dp__ticks_per_ns()) : ticks;
 }
@@ -88,8 +85,6 @@ double dp__ticks_per_ns(void)
     /* Two threads may both measure; either value serves. */
     static _Atomic(double) rate;
     double known = dp__load_relaxed(&rate);
-    if (DP__TICKS_ARE_NS)
-        return 1;
     if (known == 0) {
         known = measure_rate();
         dp__store_relaxed(&rate, known);

@@ -18,13 +18,6 @@ int64_t dp__deadline(int64_t ns);
 uint64_t dp__model_ticks(void); /* In tests/model/, where time is a choice. */
 #endif
 
-/* Whether the counter below is the clock: its rate is exact then, which measuring would spoil. */
-#if defined(DP_MODEL) || defined(__x86_64__) || defined(__aarch64__)
-#    define DP__TICKS_ARE_NS 0
-#else
-#    define DP__TICKS_ARE_NS 1
-#endif
-
 /*
  * A counter for timing short stretches on one thread: about 10 ns to read, where the clock takes 25
  * or, on some virtual machines, a system call. Its rate is measured once per process. It is only
@@ -51,6 +44,6 @@ double dp__ticks_per_ns(void);
 
 /* What the counter will say shortly before that moment of the clock, never after it: until then
    nobody needs to look at the clock. UINT64_MAX for INT64_MAX. */
-uint64_t dp__ticks_before(int64_t moment);
+uint64_t dp__ticks_before(int64_t limit);
 
 #endif

@@ -261,9 +261,9 @@ double dp__ticks_per_ns(void)
     return 1;
 }
 
-uint64_t dp__ticks_before(int64_t moment)
+uint64_t dp__ticks_before(int64_t limit)
 {
-    return moment == INT64_MAX ? UINT64_MAX : (uint64_t)moment;
+    return limit == INT64_MAX ? UINT64_MAX : (uint64_t)limit;
 }
 
 int64_t dp__seconds_to_ns(double seconds)
