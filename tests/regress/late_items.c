@@ -61,9 +61,10 @@ static void create(calls *all, dp_engine engine)
     all->code = DP_ECANCELLED; /* If it is late before that is made. */
 }
 
-static void check_end(calls *all)
+static void check_end(calls *all, dp_engine engine)
 {
     CHECK_EQUAL(all->code, DP_ECANCELLED);
+    CHECK(atomic_load(&all->begun) <= (engine == DP_ENGINE_THREADS ? 2 : 1));
     CHECK_EQUAL(atomic_load(&all->late), 0);
     seen = NULL; /* The next one may lie at the same address. */
     CHECK_EQUAL(dp_pool_destroy(all->pool), 0);
@@ -75,7 +76,7 @@ static void pass_a_deadline(dp_engine engine)
     dp_options options = {.context = &all, .deadline = 0.02};
     create(&all, engine);
     CHECK_EQUAL(dp_pool_map(all.pool, outer, NULL, 0, NULL, 0, 1, &options), DP_ETIMEDOUT);
-    check_end(&all);
+    check_end(&all, engine);
 }
 
 static void wait_for_it(unsigned thread, void *context)
@@ -98,7 +99,7 @@ static void cancel(dp_engine engine)
     stress_join(&thread);
     CHECK_EQUAL(dp_future_status(all.future), DP_FUTURE_CANCELLED);
     dp_future_release(all.future);
-    check_end(&all);
+    check_end(&all, engine);
 }
 
 /* It refuses all, so whoever waits runs everything. */

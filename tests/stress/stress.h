@@ -5,13 +5,12 @@
 /*
  * What every stress program needs. They are plain programs, because Criterion does not start under
  * ThreadSanitizer: 0 is success, 1 a failure, 77 that this machine cannot run the test. Each part
- * runs rounds until its time is over; DP_TEST_LONG=1 makes the time twenty times as long, and
+ * runs rounds until its time is over; DP_TEST_LONG=1 makes the time thirty times as long, and
  * DP_TEST_SECONDS=N sets it for the whole program. What a program prints to stdout are its figures,
  * which tests/run --long collects.
  */
 
 #include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -24,6 +23,8 @@
 #include <unistd.h>
 
 #include <dp/dp.h>
+
+#include "../support/look_later.h"
 
 #if defined(__SANITIZE_THREAD__)
 #    define STRESS_TSAN 1
@@ -149,19 +150,12 @@ static inline double stress_cpu_seconds(void)
 /* A limit for things that must happen: far beyond what a busy machine or a sanitizer needs. */
 #define STRESS_DEADLINE 60.0
 
-/* Between two looks at something that must happen: what lasts longer is not kept waiting for the
-   processor of those who look. Whether it is late. A signal that ends the nap does not touch
-   errno. */
+/* Between two looks at something that must happen; whether it is late. */
 static inline int stress_rest(double since)
 {
-    double now = stress_now();
-    int error = errno;
-    if (now < since + 0.002)
-        sched_yield();
-    else
-        usleep(200);
-    errno = error;
-    return now > since + STRESS_DEADLINE;
+    double waited = stress_now() - since;
+    look_later(waited);
+    return waited > STRESS_DEADLINE;
 }
 
 /* Looks again and again until the condition holds, and ends the program if it never does. */

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "support/look_later.h"
 #include "support/sync.h"
 
 static int count_entries(const char *path, const char *prefix)
@@ -75,15 +76,8 @@ __attribute__((constructor)) static void prepare_forks(void)
 /* ---- Processes of pools ---- */
 
 /* They are nobody's children whom we could ask for, but they have memory in common with us: each
-   mapping that is shared, and has no file, has a number of its own. Where we have none, as without
-   a pool of processes, we do not look at others: the system spins when it takes away the entry of a
-   process in /proc that somebody looks at, and has kept all of a machine busy for a minute. */
+   mapping that is shared, and has no file, has a number of its own. */
 enum { MAX_MAPPINGS = 64 };
-
-static int has_no_file(const char *path)
-{
-    return strncmp(path, "/dev/zero (deleted)", 19) == 0 || strncmp(path, "/memfd:", 7) == 0;
-}
 
 static int shared_mappings(const char *pid, unsigned long *numbers)
 {
@@ -94,12 +88,9 @@ static int shared_mappings(const char *pid, unsigned long *numbers)
     FILE *file = fopen(path, "r");
     if (!file)
         return 0;
-    while (count < MAX_MAPPINGS && fgets(line, sizeof line, file)) {
-        int name = 0;
-        if (sscanf(line, "%*s %7s %*s %*s %lu %n", flags, &number, &name) == 2 && flags[3] == 's' &&
-            number && has_no_file(line + name))
+    while (count < MAX_MAPPINGS && fgets(line, sizeof line, file))
+        if (sscanf(line, "%*s %7s %*s %*s %lu", flags, &number) == 2 && flags[3] == 's' && number)
             numbers[count++] = number;
-    }
     fclose(file);
     return count;
 }

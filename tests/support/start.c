@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Criterion begins each test as a process of its own, and that begins with libgit2, which reads all
- * certificates of the machine: 7 ms, half of what a short test takes. It is there to show how two
+ * certificates of the machine: 6 ms of the 16 that a short test takes. It is there to show how two
  * texts differ, for assertions that we do not use. These come before those of the library.
  */
 int git_libgit2_init(void);

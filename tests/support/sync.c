@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "support/sync.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
@@ -11,6 +10,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "support/look_later.h"
 
 double seconds_now(void)
 {
@@ -56,16 +57,6 @@ void counter_wait(counter *c, int value)
         fprintf(stderr, "a test waited for %d and has only seen %d\n", value, counter_get(c));
         abort();
     }
-}
-
-void look_later(double waited)
-{
-    int error = errno; /* Which a signal may set. */
-    if (waited < 0.002)
-        sched_yield();
-    else
-        usleep(200);
-    errno = error;
 }
 
 int comes_true(int (*condition)(void *context), void *context, double seconds)

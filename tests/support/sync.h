@@ -38,10 +38,6 @@ void counter_wait(counter *c, int value);
 /* As counter_wait(), but gives up after some seconds. 1 if the value was reached. */
 int counter_reaches(counter *c, int value, double seconds);
 
-/* Between two looks at something that was waited for so many seconds: what lasts longer than a
-   moment does not lose the processor to those who look. */
-void look_later(double waited);
-
 /* Calls the condition again and again until it gives non-zero or the seconds have passed; returns
    what it gave last. */
 int comes_true(int (*condition)(void *context), void *context, double seconds);
