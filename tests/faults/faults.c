@@ -16,8 +16,8 @@
  *
  * DP_TEST_LONG=1 refuses every single call, and more pairs, by another seed each time;
  * DP_TEST_SEED=N repeats one. DP_TEST_SAMPLE=1 is for what takes long to fork, and for builds
- * beside one that has refused all: of the calls of processes only some are refused. Under the
- * sanitizers and in chaos, where all takes long, so it is with those of threads as well.
+ * beside one that has refused all: of the calls of processes only some are refused, and so it is
+ * with AddressSanitizer. With ThreadSanitizer and in chaos, where all takes long, of all calls.
  */
 #include "../stress/child.h"
 #include "scenario.h"
@@ -185,11 +185,11 @@ int main(int argc, char **argv)
     int begin = strcmp(first, "--processes") == 0 ? FORKING : 0;
     int end = strcmp(first, "--threads") == 0 ? FORKING : GROUPS;
     for (int g = begin; g < end; g++) {
-        int takes_long = STRESS_TSAN || STRESS_ASAN || getenv("DP_CHAOS") ||
-                         (g >= FORKING && is_set("DP_TEST_SAMPLE"));
+        int takes_long = STRESS_TSAN || getenv("DP_CHAOS") ||
+                         (g >= FORKING && (STRESS_ASAN || is_set("DP_TEST_SAMPLE")));
         for (const scenario *s = groups[g]; s->name; s++) {
             int wanted = all;
-            is_sample = takes_long && !s->death; /* Which only a few of the calls bring about. */
+            is_sample = takes_long && !is_long && !s->death; /* Few calls bring a death about. */
             for (int a = 1; a < argc; a++)
                 wanted |= strcmp(argv[a], s->name) == 0;
             if (wanted)
