@@ -97,10 +97,10 @@ def draw_bars(axes, title, rows):
         tick.set_fontweight("bold" if most["who"] == "dp" else "normal")
     longest = max(max(most["min"], one["min"]) for most, one in bars)
     if longest < LINEAR * shortest:
-        axes.set_xlim(0, longest * 1.45)
+        axes.set_xlim(0, longest * 1.7)
     else:
         axes.set_xscale("log")
-        axes.set_xlim(shortest / 2, longest * (longest / shortest) ** 0.5)
+        axes.set_xlim(shortest / 2, longest * (longest / shortest) ** 0.7)
         axes.xaxis.set_minor_formatter("")
     axes.set_title(title, fontsize=10, loc="left")
     axes.xaxis.set_major_formatter(lambda value, _: time_text(value))
@@ -119,7 +119,11 @@ def bar_figure(panels, title):
     lines = -(-len(panels) // columns)
     most = max(len({label(row) for row in rows}) for _, rows in panels)
     figure, grid = pyplot.subplots(
-        lines, columns, figsize=(5 * columns, lines * (0.9 + 0.27 * most)), squeeze=False
+        lines,
+        columns,
+        figsize=(5 * columns, 0.3 + lines * (0.9 + 0.27 * most)),
+        squeeze=False,
+        layout="constrained",  # which leaves room for the title, however many lines there are
     )
     for axes in grid.flat[len(panels) :]:
         axes.remove()
@@ -179,7 +183,7 @@ def loops(results):
                 lines.setdefault(row["who"], []).append((row["n"], serial / row["min"]))
     if not lines:
         return None
-    figure, axes = pyplot.subplots(figsize=(7, 4))
+    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
     axes.axhline(1, color="#333333", linewidth=1, linestyle="--")
     for who, points in lines.items():
         colour, mark = STYLE[who]
@@ -219,7 +223,6 @@ def main():
         figure = draw(results)
         if not figure:
             continue
-        figure.tight_layout()
         name = draw.__name__.replace("_", "-")
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         figure.savefig(folder / f"{name}.png", dpi=150)
