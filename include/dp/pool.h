@@ -112,9 +112,10 @@ typedef struct dp_pool_options {
                             fewer, and so on, at least 1. In a task it is not all CPUs that are
                             counted but the share of the task's worker: nested pools together have
                             as many workers as there are CPUs. Positive: that many, CPUs or not.
-                            A thread that makes a synchronous call counts as one of them and never
-                            waits for a place, so beside busy workers there is one more until the
-                            first of them has finished its item. dp_limiter bounds strictly. */
+                            A thread that makes a synchronous call counts as one of them, but
+                            never waits for a place: beside asynchronous work, which has all
+                            workers, it is one more for as long as its call lasts. dp_limiter
+                            bounds strictly. */
     dp_pin pin;        /**< Where workers are bound. Default #DP_PIN_AUTO. */
     int spares;        /**< How many extra threads may stand in for workers inside
                             dp_blocking_begin(). 0: 64. Negative: none. */

@@ -2,6 +2,8 @@
 
 /* Many threads of the application use one pool, its futures and each other. */
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
@@ -66,6 +68,50 @@ DP_TEST(threads, eighty_callers_inside_together)
     run_threads(CALLERS, meet_inside, &c);
     cr_assert_eq(atomic_load(&c.failures), 0);
     end_pool(c.pool);
+}
+
+/* ---- Beside busy workers ---- */
+
+typedef struct office {
+    counter inside, gate;
+    pthread_t caller;
+} office;
+
+static int stay_until_told(void *out, const void *in, void *context)
+{
+    office *o = context;
+    (void)out, (void)in;
+    counter_add(&o->inside, 1);
+    counter_wait(&o->gate, 1);
+    return 0;
+}
+
+static int is_of_caller(void *out, const void *in, void *context)
+{
+    const office *o = context;
+    (void)out, (void)in;
+    return pthread_equal(pthread_self(), o->caller) ? 0 : EXDEV;
+}
+
+/* Who makes a synchronous call does not wait until a worker is free, but is one more. */
+DP_TEST(threads, a_caller_takes_part_beside_busy_workers)
+{
+    if (is_serial())
+        cr_skip_test("it has no workers beside the caller");
+    enum { WORKERS = 2 };
+    office o = {.inside = COUNTER_INIT, .gate = COUNTER_INIT, .caller = pthread_self()};
+    dp_options options = {.context = &o, .chunk = 1};
+    dp_pool *pool = new_pool(WORKERS);
+    dp_future *future;
+    EXPECT(0,
+           dp_pool_map_async(pool, stay_until_told, NULL, 0, NULL, 0, WORKERS, &options, &future));
+    counter_wait(&o.inside, WORKERS);
+    EXPECT(0, dp_pool_map(pool, is_of_caller, NULL, 0, NULL, 0, 100, &options));
+    cr_assert_eq(dp_future_status(future), DP_FUTURE_RUNNING);
+    counter_add(&o.gate, 1);
+    EXPECT(0, dp_future_wait(future, DP_FOREVER));
+    dp_future_release(future);
+    end_pool(pool);
 }
 
 /* ---- Too many at once ---- */
