@@ -26,6 +26,9 @@
  *  - Both may call dp_worker_local(), and any function on other pools. worker_fini can neither wait
  * for its own pool to end nor resize it: #DP_EDEADLOCK.
  *  - In a forked child worker_fini is not called.
+ *  - A worker that is a process ends without what the program or a library has registered with
+ *    atexit(): whatever must be put away belongs in worker_fini. (LLVM's OpenMP, for one, leaves a
+ *    small file in /dev/shm for each process in which it was used and that ends so.)
  *
  * **Threads inside threads.** A task that calls a parallel library, in each of several workers,
  * would have more threads run than there are CPUs. So each thread of a pool of several workers
