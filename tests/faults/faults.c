@@ -21,6 +21,7 @@
  */
 #include "../stress/child.h"
 #include "scenario.h"
+#include "support/leftovers.h"
 
 enum { NEVER_REACHED = 78, MANY = 4, PAIRS = 5, PAIRS_WHEN_LONG = 400, MAX_FAILURES = 5 };
 
@@ -61,6 +62,7 @@ static void show(const scenario *s, const child_end *end)
 /* One run. Whether the refusal was reached. */
 static int run_once(const scenario *s, tally *t)
 {
+    note_other_processes();
     child_end end = child_run(child, (void *)(uintptr_t)s, STRESS_DEADLINE);
     int status = !end.late && WIFEXITED(end.status) && !end.text[0] ? WEXITSTATUS(end.status) : -1;
     if (status == NEVER_REACHED || status == NOT_HERE) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -95,6 +96,32 @@ static int shared_mappings(const char *pid, unsigned long *numbers)
     return count;
 }
 
+/* Which processes are none of ours, since they were there before, and there may be many. (A number
+   may be used again: then one of ours could be overlooked, and no other be found.) */
+enum { MOST_PROCESSES = 1 << 22 };
+
+static unsigned char was_there[MOST_PROCESSES / 8];
+
+__attribute__((constructor)) void note_other_processes(void)
+{
+    DIR *directory = opendir("/proc");
+    const struct dirent *entry;
+    if (!directory)
+        return;
+    while ((entry = readdir(directory))) {
+        int pid = atoi(entry->d_name);
+        if (pid > 0 && pid < MOST_PROCESSES)
+            was_there[pid / 8] |= (unsigned char)(1u << pid % 8);
+    }
+    closedir(directory);
+}
+
+static int has_come(const char *name)
+{
+    int pid = atoi(name);
+    return pid > 0 && (pid >= MOST_PROCESSES || !(was_there[pid / 8] >> pid % 8 & 1));
+}
+
 static int has_one_of(const char *pid, const unsigned long *ours, int count)
 {
     unsigned long theirs[MAX_MAPPINGS];
@@ -129,7 +156,7 @@ int count_processes(void)
     if (!directory)
         return 0;
     while ((entry = readdir(directory))) /* The dead have no memory. */
-        if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9' && is_of_a_pool(entry->d_name))
+        if (has_come(entry->d_name) && is_of_a_pool(entry->d_name))
             count += has_one_of(entry->d_name, ours, mappings);
     closedir(directory);
     return count;

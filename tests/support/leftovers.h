@@ -43,6 +43,11 @@ int has_leaked(void);
    has not awaited do not count. */
 int count_processes(void);
 
+/* Whatever process is there now is not counted; at first those that were there when the program
+   began. Of use to programs that run many tests in children of theirs: what those have left behind
+   dead, and nobody has awaited yet, is not looked at again and again. */
+void note_other_processes(void);
+
 /* Whether there is such a process, of the pools of whoever; a dead one is none. */
 int is_alive(int pid);
 
