@@ -162,9 +162,6 @@ static int take_options(dp__call *call, const dp_options *options)
     call->wants_care = (uint8_t)wants_care;
     call->limiter = options->limiter;
     call->context = options->context;
-    call->context_size = options->context_size;
-    call->arrays = options->arrays;
-    call->narrays = options->narrays;
     return 0;
 }
 

@@ -17,7 +17,7 @@
 
 struct dp__limited;
 struct dp__cargo;
-struct dp__kept;
+struct dp__remote;
 struct dp__scan;
 
 /* A reduce keeps its accumulators here; see reduce.c. */
@@ -62,32 +62,20 @@ struct dp__call {
     uint8_t wants_care;    /* Whether the options ask for more than running the items. */
     /* Whether dp_future_cancel() has stopped it, perhaps after a failure had. Relaxed. */
     _Atomic(uint32_t) is_cancelled;
-    uint8_t has_own_carrier; /* It ends with the call. */
-    void *context;           /* dp_options::context, or what the verb was given in its place. */
-    size_t context_size;     /* As in dp_options; and the next two. */
-    const dp_array *arrays;
-    size_t narrays;
-    size_t first; /* Added to item numbers in errors: the beginning of a loop. */
-    /* Where workers are processes: what carries the items there, and dp_options::chunk. Else NULL.
-     */
-    struct dp__carrier *carrier;
-    size_t chunk;
+    void *context; /* dp_options::context, or what the verb was given in its place. */
+    size_t first;  /* Added to item numbers in errors: the beginning of a loop. */
     /* What travels with the verb's own part of the call; see remote.h. NULL: its items run in this
        process wherever the workers are. */
     const struct dp__cargo *cargo;
-    struct dp__kept *kept; /* Copies of what describes it in memory that workers can write, or NULL.
-                              See remote.h. */
-    dp_error error;        /* The failure with the lowest item so far. */
+    struct dp__remote *remote; /* What it has besides where workers are processes. Else NULL. */
+    dp_error error;            /* The failure with the lowest item so far. */
     union {
         struct {
             dp_map_fn f;
             const char *in;
             size_t in_size;
             char *out;
-            size_t out_size;
-            /* Bytes of the one argument and the one result of apply, whose sizes above are 0; 0
-               where nobody knows. */
-            size_t arg_bytes, result_bytes;
+            size_t out_size; /* 0, and in_size too: nobody knows, or all have the same. */
         } map;
         struct {
             dp_starmap_fn f;

@@ -24,9 +24,7 @@ static void unfold(dp__letter *own, const dp__errand *errand)
     call->batch.outer_item = NULL;
     call->batch.config = NULL;
     call->batch.is_apart = 0;
-    call->carrier = NULL;
-    call->kept = NULL;
-    call->has_own_carrier = 0;
+    call->remote = NULL;
     call->limited = NULL;
     call->limiter = NULL;
     memset(&call->error_lock, 0, sizeof call->error_lock);

@@ -118,13 +118,13 @@ int dp__future_begin_care(dp_future *future, const dp_options *options)
         if (code)
             return code;
     }
-    return dp__remote_bind(call, future->engine, future->engine_state, 0);
+    return dp__remote_bind(call, options, future->engine, future->engine_state, NULL);
 }
 
 int dp__future_submit(dp_future *future, dp_pool *pool, const dp_options *options, dp_future **out)
 {
     dp__call *call = &future->call;
-    int code = dp__remote_check(call, pool->engine, pool->state);
+    int code = dp__remote_check(call, options, pool->engine, pool->state);
     if (code == 0) {
         dp__call_clear_status(call);
         code = dp__future_begin_care(future, options);

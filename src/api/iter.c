@@ -195,7 +195,7 @@ static int hand_out(dp_iter *it, size_t *index, void *out)
    lets those go who were there for it alone. */
 static void note_end(dp_iter *it)
 {
-    if (!it->end || (!it->care && !it->carrier))
+    if (!it->end || (!it->care && !it->remote.carrier))
         return;
     /* The lock: what the last items have counted. */
     dp__lock_acquire(&it->lock);

@@ -176,8 +176,8 @@ static int prepare(dp_iter *it, dp__chunk *c)
     }
     if (!c->future && !(c->future = dp__future_create(it->pool, &call, 0)))
         return DP_ENOMEM;
-    if (it->carrier)
-        dp__remote_bind_to(&c->future->call, it->carrier);
+    if (it->remote.carrier)
+        c->future->call.remote = &it->remote;
     dp__store_relaxed(&c->future->asked, 1); /* The iterator tells of failures itself. */
     c->callback = (dp__callback){dp__iter_done, c, NULL, &c->future->callbacks, DP__CALLBACK_KEPT};
     c->future->callbacks = &c->callback;

@@ -37,6 +37,7 @@
 #include "care.h"
 #include "dp/iter.h"
 #include "future_internal.h"
+#include "remote.h"
 
 /* Room for one item and its result; what `in` and `out` point to is mostly right behind it. */
 typedef struct dp__slot dp__slot;
@@ -89,7 +90,6 @@ struct dp_iter {
     dp_map_fn f;
     dp_source source;
     void *context;
-    size_t context_size;
     dp__config *config; /* A reference to what was in force when it was made, or NULL. */
     dp_error_policy on_error;
     dp_priority priority;
@@ -97,9 +97,9 @@ struct dp_iter {
     int ordered;
     dp__care *care; /* NULL, or what stands behind it. */
     dp__care own_care;
-    struct dp__carrier *carrier; /* What takes items to other processes, or NULL. */
-    size_t in_stride;            /* In an array. */
-    size_t own_in;               /* Bytes of a slot for an item; 0 with an array. */
+    dp__remote remote; /* Of all its calls. Without a carrier where items run in this process. */
+    size_t in_stride;  /* In an array. */
+    size_t own_in;     /* Bytes of a slot for an item; 0 with an array. */
     size_t out_size;
     size_t nchunks; /* One more than are used, for an item that came too late for its chunk. */
     size_t nslots;

@@ -97,9 +97,10 @@ static int make_slots(dp_iter *it)
 
 void dp__iter_end_carrier(dp_iter *it)
 {
-    if (it->carrier && it->carrier->end)
-        it->carrier->end(it->carrier);
-    it->carrier = NULL;
+    dp__carrier *carrier = it->remote.carrier;
+    if (carrier && carrier->end)
+        carrier->end(carrier);
+    it->remote.carrier = NULL;
 }
 
 /* One for all items, which begins now. 0, or the code with which the map is refused. */
@@ -109,8 +110,9 @@ static int begin_carrier(dp_iter *it)
     size_t most = it->source.next ? SIZE_MAX : it->source.n;
     if (!engine->carrier || it->source_ended)
         return 0;
-    int code = engine->carrier(it->pool->state, most, 1, &it->carrier);
-    return code || !it->carrier->begin ? code : it->carrier->begin(it->carrier);
+    dp__carrier **carrier = &it->remote.carrier;
+    int code = engine->carrier(it->pool->state, most, 1, carrier);
+    return code || !(*carrier)->begin ? code : (*carrier)->begin(*carrier);
 }
 
 void dp__iter_free(dp_iter *it)
@@ -162,10 +164,9 @@ static int check_item(dp_pool *pool, dp_map_fn f, const dp_source *source,
     one.items = 1;
     one.as.map.f = f;
     one.as.map.in = source->items;
-    one.as.map.arg_bytes = source->item_size;
+    one.as.map.in_size = source->item_size;
     one.context = options->context;
-    one.context_size = options->context_size;
-    return dp__remote_check(&one, pool->engine, pool->state);
+    return dp__remote_check(&one, options, pool->engine, pool->state);
 }
 
 static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t out_size,
@@ -197,7 +198,7 @@ static int create(dp_pool *pool, dp_map_fn f, const dp_source *source, size_t ou
     made->f = f;
     made->source = *source;
     made->context = options->context;
-    made->context_size = options->context_size;
+    made->remote.context_size = options->context_size;
     made->config = dp__config_retain(dp__config_here());
     made->on_error = options->on_error;
     made->priority = options->priority;

@@ -72,6 +72,12 @@ int dp__iter_run_item(dp__call *call, size_t i)
     return c->iter->f(c->at->out, c->at->in, c->iter->context);
 }
 
+/* Where the array would begin of which this is item `index`, in numbers. */
+static void *array_of(const void *slot, size_t index, size_t size)
+{
+    return slot ? (void *)((uintptr_t)slot - index * size) : NULL;
+}
+
 static int run_elsewhere(dp__chunk *c, dp__call *call, size_t index)
 {
     dp_iter *it = c->iter;
@@ -80,12 +86,11 @@ static int run_elsewhere(dp__chunk *c, dp__call *call, size_t index)
     memset(&one.as.map, 0, sizeof one.as.map);
     one.cargo = &dp__cargo_map;
     one.context = it->context;
-    one.context_size = it->context_size;
     one.as.map.f = it->f;
-    one.as.map.in = c->at->in;
-    one.as.map.arg_bytes = it->own_in ? it->own_in : it->in_stride;
-    one.as.map.out = c->at->out;
-    one.as.map.result_bytes = it->out_size;
+    one.as.map.in_size = it->own_in ? it->own_in : it->in_stride;
+    one.as.map.in = array_of(c->at->in, index, one.as.map.in_size);
+    one.as.map.out_size = it->out_size;
+    one.as.map.out = array_of(c->at->out, index, one.as.map.out_size);
     int code = dp__remote_one(&one, call, it->care, index);
     c->at->pid = one.error.pid;
     c->at->signal = one.error.signal;
@@ -98,7 +103,7 @@ static int run_elsewhere(dp__chunk *c, dp__call *call, size_t index)
 static int run_item(dp__chunk *c, dp__call *call, size_t index)
 {
     dp_iter *it = c->iter;
-    if (call->carrier)
+    if (call->remote)
         return c->at->code = run_elsewhere(c, call, index);
     int code =
         it->care ? dp__care_run(it->care, call, c->ran, index) : dp__iter_run_item(call, c->ran);

@@ -45,12 +45,12 @@ static void add_items(dp__hash *hash, const char *base, size_t size, size_t stri
 }
 
 /* All that the items read, as far as it is known. */
-static uint64_t hash_of_inputs(const dp__call *call)
+static uint64_t hash_of_inputs(const dp__call *call, size_t context_size)
 {
     dp__hash hash;
     size_t n = call->batch.n;
     dp__hash_begin(&hash, 0);
-    add_items(&hash, call->context, call->context_size, 0, 1);
+    add_items(&hash, call->context, context_size, 0, 1);
     if (call->range == dp__call_map_range) {
         size_t size = call->as.map.in_size;
         add_items(&hash, call->as.map.in, size, size, n);
@@ -69,13 +69,14 @@ static void identify(const dp__call *call, const dp_options *options, dp__journa
     int is_map = call->range == dp__call_map_range;
     size_t size = is_map ? call->as.map.out_size : call->as.starmap.out_size;
     file->out = is_map ? call->as.map.out : call->as.starmap.out;
-    file->identity = (dp__journal_identity){.verb = is_map ? VERB_MAP : VERB_STARMAP,
-                                            .is_named = options->journal_key != 0,
-                                            .n = call->batch.n,
-                                            .size = file->out ? size : 0,
-                                            .seed = options->seed,
-                                            .name = options->journal_key ? options->journal_key
-                                                                         : hash_of_inputs(call)};
+    file->identity = (dp__journal_identity){
+        .verb = is_map ? VERB_MAP : VERB_STARMAP,
+        .is_named = options->journal_key != 0,
+        .n = call->batch.n,
+        .size = file->out ? size : 0,
+        .seed = options->seed,
+        .name = options->journal_key ? options->journal_key
+                                     : hash_of_inputs(call, options->context_size)};
 }
 
 /* ---- Beginning ---- */

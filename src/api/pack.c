@@ -10,17 +10,18 @@
 
 void *dp__pack_context(const dp__call *call, dp__parcel *parcel, void *context, int writes)
 {
-    if (!context || call->narrays == 0)
-        return dp__parcel_block(parcel, context, call->context_size, DP__PARCEL_IN);
+    const dp__remote *remote = call->remote;
+    if (!context || remote->narrays == 0)
+        return dp__parcel_block(parcel, context, remote->context_size, DP__PARCEL_IN);
     /* A copy even if it is shared, since the pointers in it are not the application's. */
-    char *copy = dp__parcel_place(parcel, call->context_size);
+    char *copy = dp__parcel_place(parcel, remote->context_size);
     if (parcel->step == DP__PARCEL_PACK)
-        memcpy(copy, context, call->context_size);
-    for (size_t a = 0; a < call->narrays; a++) {
+        memcpy(copy, context, remote->context_size);
+    for (size_t a = 0; a < remote->narrays; a++) {
         dp_array array = dp__arrays_of(call)[a];
         const void *found;
-        if (call->kept && call->kept->bases)
-            found = call->kept->bases[a];
+        if (remote->kept && remote->kept->bases)
+            found = remote->kept->bases[a];
         else
             memcpy(&found, (char *)context + array.offset, sizeof found);
         void *base = dp__parcel_items(parcel, found, array.size, array.size,
@@ -40,19 +41,9 @@ static int out_if(int ran)
 static void pack_map(const dp__call *call, dp__parcel *parcel, dp__call *sent)
 {
     size_t in_size = call->as.map.in_size, out_size = call->as.map.out_size;
-    const void *in = call->as.map.in;
-    void *out = call->as.map.out;
-    if (in_size > 0)
-        in = dp__parcel_items(parcel, in, in_size, in_size, DP__PARCEL_IN);
-    else
-        in = dp__parcel_block(parcel, in, call->as.map.arg_bytes, DP__PARCEL_IN);
-    if (out_size > 0)
-        out = dp__parcel_items(parcel, out, out_size, out_size, DP__PARCEL_OUT);
-    else
-        out = dp__parcel_block(parcel, out, call->as.map.result_bytes,
-                               out_if(parcel->ran > parcel->begin));
-    sent->as.map.in = in;
-    sent->as.map.out = out;
+    sent->as.map.in = dp__parcel_items(parcel, call->as.map.in, in_size, in_size, DP__PARCEL_IN);
+    sent->as.map.out =
+        dp__parcel_items(parcel, call->as.map.out, out_size, out_size, DP__PARCEL_OUT);
 }
 
 static void pack_starmap(const dp__call *call, dp__parcel *parcel, dp__call *sent)
@@ -136,9 +127,10 @@ static void map_functions(dp__call *call, size_t begin, size_t end, dp__visit vi
     visit(&call->as.map.f, context);
 }
 
-static int map_reads_private(const dp__call *call)
+static int map_reads_private(const dp__call *call, size_t context_size)
 {
-    return is_unsized(call->as.map.in, call->as.map.in_size + call->as.map.arg_bytes);
+    (void)context_size;
+    return is_unsized(call->as.map.in, call->as.map.in_size);
 }
 
 static void starmap_functions(dp__call *call, size_t begin, size_t end, dp__visit visit,
@@ -148,8 +140,9 @@ static void starmap_functions(dp__call *call, size_t begin, size_t end, dp__visi
     visit(&call->as.starmap.f, context);
 }
 
-static int starmap_reads_private(const dp__call *call)
+static int starmap_reads_private(const dp__call *call, size_t context_size)
 {
+    (void)context_size;
     for (size_t c = 0; c < call->as.starmap.ncolumns; c++)
         if (is_unsized(call->as.starmap.columns[c].base,
                        dp__column_item(&call->as.starmap.columns[c])))
@@ -166,8 +159,9 @@ static void delayed_functions(dp__call *call, size_t begin, size_t end, dp__visi
         visit(&calls[i].f, context);
 }
 
-static int delayed_reads_private(const dp__call *call)
+static int delayed_reads_private(const dp__call *call, size_t context_size)
 {
+    (void)context_size;
     for (size_t i = 0; i < call->batch.n; i++)
         if (is_unsized(call->as.calls[i].arg, call->as.calls[i].arg_size))
             return 1;
@@ -208,7 +202,7 @@ const dp__cargo dp__cargo_tiles = {pack_tiles, tiles_functions, NULL};
 static dp__parcel indices_of(const dp__call *call, const dp__parcel *parcel)
 {
     dp__parcel items = *parcel;
-    if (call->narrays > 0) {
+    if (call->remote->narrays > 0) {
         items.begin = call->first + dp__call_items(call, 0, parcel->begin);
         items.end = call->first + dp__call_items(call, 0, parcel->end);
         items.ran = call->first + dp__call_items(call, 0, parcel->ran);

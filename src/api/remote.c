@@ -103,11 +103,14 @@ static int is_spoilt(const void *in, size_t in_bytes, const void *out, size_t ou
     return in && out && overlap(in, in_bytes, out, out_bytes) && dp__heap_holds(out, out_bytes);
 }
 
-static int is_map_spoilt(const dp__call *call)
+/* In numbers, as there may be no item 0. */
+static int is_map_spoilt(const dp__call *call, size_t item)
 {
-    size_t n = call->batch.n;
-    return is_spoilt(call->as.map.in, call->as.map.in_size * n + call->as.map.arg_bytes,
-                     call->as.map.out, call->as.map.out_size * n + call->as.map.result_bytes);
+    size_t in_size = call->as.map.in_size, out_size = call->as.map.out_size;
+    if (!call->as.map.in || !call->as.map.out)
+        return 0;
+    return is_spoilt((void *)((uintptr_t)call->as.map.in + item * in_size), in_size,
+                     (void *)((uintptr_t)call->as.map.out + item * out_size), out_size);
 }
 
 static int is_starmap_spoilt(const dp__call *call)
@@ -128,7 +131,7 @@ static int is_repeatable(const dp__call *call, size_t item)
     if (call->is_once)
         return 0;
     if (call->range == dp__call_map_range)
-        return !is_map_spoilt(call);
+        return !is_map_spoilt(call, item);
     if (call->range == dp__call_starmap_range)
         return !is_starmap_spoilt(call);
     if (call->item != dp__call_run_item)
@@ -255,19 +258,18 @@ static int are_results_lost(const dp__call *call)
 }
 
 /* Whether the call would write into memory from which nothing comes back. */
-static int loses(const dp__call *call)
+static int loses(const dp__call *call, size_t context_size)
 {
     int is_scan = call->counts_itself; /* Which sends its steps by itself. */
     if (call->range == dp__call_map_range)
-        return call->as.map.out_size + call->as.map.result_bytes == 0 &&
-               dp__remote_is_private(call->as.map.out);
+        return call->as.map.out_size == 0 && dp__remote_is_private(call->as.map.out);
     if (call->range == dp__call_starmap_range)
         return call->as.starmap.out_size == 0 && dp__remote_is_private(call->as.starmap.out);
     if (call->item == dp__call_run_item)
         return are_results_lost(call);
     /* These have no result but what they write by way of their context. */
     if (call->range == dp__call_for_range || call->range == dp__call_tiles_range || is_scan)
-        return call->context_size == 0 && dp__remote_is_private(call->context);
+        return context_size == 0 && dp__remote_is_private(call->context);
     return 0;
 }
 
@@ -288,24 +290,27 @@ static void ask(void *function, void *context)
 }
 
 /* The same for workers that have nothing of our memory. */
-static int refuse_foreign(const dp__call *call, const dp__engine *engine, void *state)
+static int refuse_foreign(const dp__call *call, size_t context_size, const dp__engine *engine,
+                          void *state)
 {
     inquiry q = {engine, state, 0};
-    if (call->context_size == 0 && dp__remote_is_private(call->context))
+    if (context_size == 0 && dp__remote_is_private(call->context))
         return DP_ENOTSHARED;
-    if (call->cargo->reads_private && call->cargo->reads_private(call))
+    if (call->cargo->reads_private && call->cargo->reads_private(call, context_size))
         return DP_ENOTSHARED;
     call->cargo->functions((dp__call *)(uintptr_t)call, 0, call->batch.n, ask, &q);
     return q.code;
 }
 
-int dp__remote_refuse(const dp__call *call, const dp__engine *engine, void *state)
+int dp__remote_refuse(const dp__call *call, const dp_options *options, const dp__engine *engine,
+                      void *state)
 {
+    size_t context_size = options ? options->context_size : 0;
     if (!call->cargo || call->items == 0)
         return 0;
-    if (loses(call))
+    if (loses(call, context_size))
         return DP_ENOTSHARED;
-    return engine->is_foreign(state) ? refuse_foreign(call, engine, state) : 0;
+    return engine->is_foreign(state) ? refuse_foreign(call, context_size, engine, state) : 0;
 }
 
 /* ---- Sending ---- */
@@ -322,8 +327,9 @@ static size_t count_exposed(const void *memory, size_t count)
 
 static exposed exposed_of(const dp__call *call)
 {
-    exposed is = {.bases = count_exposed(call->context, call->narrays),
-                  .arrays = count_exposed(call->arrays, call->narrays)};
+    const dp__remote *remote = call->remote;
+    exposed is = {.bases = count_exposed(call->context, remote->narrays),
+                  .arrays = count_exposed(remote->arrays, remote->narrays)};
     if (call->cargo == &dp__cargo_starmap)
         is.columns = count_exposed(call->as.starmap.columns, call->as.starmap.ncolumns);
     if (call->cargo == &dp__cargo_delayed)
@@ -354,8 +360,8 @@ static dp__kept *copy_exposed(const dp__call *call, const exposed *is)
     char *at = (char *)(kept + 1);
     kept->calls = copy_to(&at, call->as.calls, is->calls * sizeof(dp_delayed));
     kept->columns = copy_to(&at, call->as.starmap.columns, is->columns * sizeof(dp_column));
-    kept->arrays = copy_to(&at, call->arrays, is->arrays * sizeof(dp_array));
-    const dp_array *arrays = kept->arrays ? kept->arrays : call->arrays;
+    kept->arrays = copy_to(&at, call->remote->arrays, is->arrays * sizeof(dp_array));
+    const dp_array *arrays = kept->arrays ? kept->arrays : call->remote->arrays;
     kept->bases = is->bases ? (const void **)(void *)at : NULL;
     for (size_t a = 0; a < is->bases; a++)
         memcpy(&kept->bases[a], (const char *)call->context + arrays[a].offset, sizeof(void *));
@@ -372,7 +378,7 @@ static int keep(dp__call *call)
         return 0;
     /* Other threads may send items of the call too. */
     dp__lock_acquire(&call->error_lock);
-    if (!call->kept && !(call->kept = copy_exposed(call, &is)))
+    if (!call->remote->kept && !(call->remote->kept = copy_exposed(call, &is)))
         code = DP_ENOMEM;
     dp__lock_release(&call->error_lock);
     return code;
@@ -380,9 +386,11 @@ static int keep(dp__call *call)
 
 int dp__remote_begin(dp__call *call)
 {
-    dp__carrier *carrier = call->carrier;
-    int code = carrier && carrier->begin ? carrier->begin(carrier) : 0;
-    if (code == 0 && carrier)
+    if (!call->remote)
+        return 1;
+    dp__carrier *carrier = call->remote->carrier;
+    int code = carrier->begin ? carrier->begin(carrier) : 0;
+    if (code == 0)
         code = keep(call);
     if (code == 0)
         return 1;
@@ -403,17 +411,18 @@ static void carry(dp__batch *batch, size_t begin, size_t end)
         return;
     }
     /* There is one token for all of the range, so it goes to one worker. */
-    size_t chunk = call->limiter ? end - begin : call->chunk;
-    call->carrier->carry(call->carrier, batch, &wire, chunk, begin, end);
+    size_t chunk = call->limiter ? end - begin : call->remote->chunk;
+    dp__carrier *carrier = call->remote->carrier;
+    carrier->carry(carrier, batch, &wire, chunk, begin, end);
 }
 
-void dp__remote_bind_to(dp__call *call, dp__carrier *carrier)
+/* Has the items of the call run where the carrier takes them. */
+static void bind(dp__call *call, dp__remote *remote)
 {
-    call->carrier = carrier;
+    call->remote = remote;
     if (!call->cargo || !call->cargo->pack)
         return;
     call->batch.range = carry;
-    call->chunk = call->batch.chunk;
     /* One range; but under a limiter each has a token. */
     if (!call->limiter) {
         call->batch.chunk = call->batch.n;
@@ -421,26 +430,51 @@ void dp__remote_bind_to(dp__call *call, dp__carrier *carrier)
     }
 }
 
-int dp__remote_bind_here(dp__call *call, const dp__engine *engine, void *state, int is_now)
+int dp__remote_bind_here(dp__call *call, const dp_options *options, const dp__engine *engine,
+                         void *state, dp__remote *room)
 {
-    dp__carrier *carrier = NULL;
-    size_t most = call->items, chunk = call->batch.chunk;
-    if (call->cargo && call->cargo->pack && chunk > 0)
-        most = (call->batch.n - 1) / chunk + 1;
-    int code = engine->carrier(state, most, is_now, &carrier);
-    if (code)
+    dp__remote *remote = room ? room : malloc(sizeof *remote);
+    if (!remote)
+        return DP_ENOMEM;
+    *remote = (dp__remote){.chunk = call->batch.chunk, .is_allocated = !room};
+    if (options) {
+        remote->context_size = options->context_size;
+        remote->arrays = options->arrays;
+        remote->narrays = options->narrays;
+    }
+    size_t most = call->items;
+    if (call->cargo && call->cargo->pack && remote->chunk > 0)
+        most = (call->batch.n - 1) / remote->chunk + 1;
+    int code = engine->carrier(state, most, room != NULL, &remote->carrier);
+    if (code) {
+        if (!room)
+            free(remote);
         return code;
-    call->has_own_carrier = carrier->end != NULL;
-    dp__remote_bind_to(call, carrier);
+    }
+    remote->ends_carrier = remote->carrier->end != NULL;
+    bind(call, remote);
     return 0;
+}
+
+void dp__remote_leave(dp__call *call)
+{
+    dp__remote *remote = call->remote; /* Read only: those of an iterator have it in common. */
+    call->remote = NULL;
+    free(remote->kept);
+    if (remote->ends_carrier)
+        remote->carrier->end(remote->carrier);
+    if (remote->is_allocated)
+        free(remote);
 }
 
 int dp__remote_one(dp__call *call, const dp__call *outer, const dp__care *care, size_t index)
 {
     dp__care own;
+    dp__remote remote = {.carrier = outer->remote->carrier,
+                         .context_size = outer->remote->context_size};
     call->items = call->batch.n;
     call->error.item = DP_NO_ITEM;
-    call->carrier = outer->carrier;
+    call->remote = &remote;
     call->batch.outer = &outer->batch;
     if (care) {
         /* Only its limits: what is counted is counted outside. */
@@ -449,7 +483,7 @@ int dp__remote_one(dp__call *call, const dp__call *outer, const dp__care *care, 
         own.journal = NULL;
         call->care = &own;
     }
-    call->carrier->carry(call->carrier, &call->batch, &wire, 1, index, index + 1);
+    remote.carrier->carry(remote.carrier, &call->batch, &wire, 1, index, index + 1);
     if (call->error.code == DP_ETASK)
         return call->error.task_code;
     return dp__load_relaxed(&call->batch.skipped) ? DP_ECANCELLED : 0;

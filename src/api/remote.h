@@ -27,7 +27,7 @@ typedef struct dp__cargo {
     void (*functions)(dp__call *call, size_t begin, size_t end, dp__visit visit, void *context);
 
     /* Whether they read what does not travel, and is not shared. NULL: no. */
-    int (*reads_private)(const dp__call *call);
+    int (*reads_private)(const dp__call *call, size_t context_size);
 } dp__cargo;
 
 extern const dp__cargo dp__cargo_map, dp__cargo_starmap, dp__cargo_delayed, dp__cargo_loop,
@@ -46,24 +46,37 @@ typedef struct dp__kept {
     dp_delayed *calls;
 } dp__kept;
 
+/* What a call has besides, the items of which run in other processes: apart from it, since most
+   calls have none of this, and a future is as large as its call. */
+typedef struct dp__remote {
+    dp__carrier *carrier; /* What takes the items there. */
+    size_t chunk;         /* As in dp_options; and the next three. */
+    size_t context_size;
+    const dp_array *arrays;
+    size_t narrays;
+    dp__kept *kept;       /* Or NULL. */
+    uint8_t ends_carrier; /* With the call. */
+    uint8_t is_allocated; /* For the call alone. */
+} dp__remote;
+
 /* Where the descriptions of a call are that items are sent of. */
 static inline const dp_array *dp__arrays_of(const dp__call *call)
 {
-    return call->kept && call->kept->arrays ? call->kept->arrays : call->arrays;
+    const dp__kept *kept = call->remote->kept;
+    return kept && kept->arrays ? kept->arrays : call->remote->arrays;
 }
 
 static inline const dp_column *dp__columns_of(const dp__call *call)
 {
-    return call->kept && call->kept->columns ? call->kept->columns : call->as.starmap.columns;
+    const dp__kept *kept = call->remote->kept;
+    return kept && kept->columns ? kept->columns : call->as.starmap.columns;
 }
 
 static inline const dp_delayed *dp__calls_of(const dp__call *call)
 {
-    return call->kept && call->kept->calls ? call->kept->calls : call->as.calls;
+    const dp__kept *kept = call->remote->kept;
+    return kept && kept->calls ? kept->calls : call->as.calls;
 }
-
-/* Has the items of the call run where the carrier takes them. */
-void dp__remote_bind_to(dp__call *call, dp__carrier *carrier);
 
 /* Whether what a worker writes there is lost unless it travels back. NULL: there is nothing. */
 int dp__remote_is_private(const void *memory);
@@ -71,39 +84,43 @@ int dp__remote_is_private(const void *memory);
 /* 0 if the workers of the pool can run the call; DP_ENOTSHARED if it would write into
    memory from which nothing comes back, or they have not what it would read; DP_ENOTSUP if they
    have not its functions; DP_ENOMEM. */
-int dp__remote_refuse(const dp__call *call, const dp__engine *engine, void *state);
+int dp__remote_refuse(const dp__call *call, const dp_options *options, const dp__engine *engine,
+                      void *state);
 
 /* The same for any pool. Before the call is bound, and when all of it has been filled in. */
-static inline int dp__remote_check(const dp__call *call, const dp__engine *engine, void *state)
+static inline int dp__remote_check(const dp__call *call, const dp_options *options,
+                                   const dp__engine *engine, void *state)
 {
-    return engine->carrier ? dp__remote_refuse(call, engine, state) : 0;
+    return engine->carrier ? dp__remote_refuse(call, options, engine, state) : 0;
 }
 
 /* dp__remote_bind() of an engine that has a carrier. */
-int dp__remote_bind_here(dp__call *call, const dp__engine *engine, void *state, int is_now);
+int dp__remote_bind_here(dp__call *call, const dp_options *options, const dp__engine *engine,
+                         void *state, dp__remote *room);
 
 /* Has the items of the call run where the workers of the pool are. After dp__care_begin(), and
-   where the call will stay. `is_now`: it will begin at once. 0, or a code; then there is no more to
-   do. */
-static inline int dp__remote_bind(dp__call *call, const dp__engine *engine, void *state, int is_now)
+   where the call will stay. `room`: for what it has besides, in a call that begins at once, or
+   NULL. 0, or a code; then there is no more to do. */
+static inline int dp__remote_bind(dp__call *call, const dp_options *options,
+                                  const dp__engine *engine, void *state, dp__remote *room)
 {
-    return engine->carrier && call->items > 0 ? dp__remote_bind_here(call, engine, state, is_now)
-                                              : 0;
+    return engine->carrier && call->items > 0
+               ? dp__remote_bind_here(call, options, engine, state, room)
+               : 0;
 }
 
 /* Gets what carries the items of the call ready. 0 if the call cannot go on, which it then
    knows. */
 int dp__remote_begin(dp__call *call);
 
+/* dp__remote_end() of a call that was bound. */
+void dp__remote_leave(dp__call *call);
+
 /* No items of the call run any more, nor will. */
 static inline void dp__remote_end(dp__call *call)
 {
-    free(call->kept);
-    call->kept = NULL;
-    if (call->has_own_carrier) {
-        call->has_own_carrier = 0;
-        call->carrier->end(call->carrier);
-    }
+    if (call->remote)
+        dp__remote_leave(call);
 }
 
 /* Runs a call of one item where the workers of the call around it are, on its behalf and on the

@@ -140,7 +140,8 @@ static void pack_step(const dp__call *call, dp__parcel *parcel, dp__call *sent)
     elements e = scan->elements;
     void *context = s->context;
     if (e.size > 0) {
-        e.context = dp__parcel_block(&items, e.context, scan->call->context_size, DP__PARCEL_IN);
+        e.context =
+            dp__parcel_block(&items, e.context, scan->call->remote->context_size, DP__PARCEL_IN);
         e.in = dp__parcel_items(&items, e.in, e.size, e.size, DP__PARCEL_IN);
         if (s->f == scan->scan)
             e.out = dp__parcel_items(&items, e.out, e.size, e.size, DP__PARCEL_OUT);
@@ -193,8 +194,8 @@ static int call_elsewhere(const dp__scan *scan, dp_fold_fn f, void *accumulated,
 static int call_on(const dp__scan *scan, dp_fold_fn f, void *accumulated, size_t block)
 {
     size_t begin = block_begin(scan, block), end = block_begin(scan, block + 1), over;
-    int task_code = scan->call->carrier ? call_elsewhere(scan, f, accumulated, block, 1, &over)
-                                        : f(accumulated, begin, end, scan->context);
+    int task_code = scan->call->remote ? call_elsewhere(scan, f, accumulated, block, 1, &over)
+                                       : f(accumulated, begin, end, scan->context);
     if (task_code)
         dp__call_fail(scan->call, begin - scan->begin, task_code);
     return task_code == 0;
@@ -465,7 +466,7 @@ static int make_call(dp__call *call, dp__scan *scan, const dp_options *options)
         scan->deterministic = options->deterministic;
     }
     int code = dp__call_options(call, options);
-    if (scan->elements.size > 0 && call->narrays > 0)
+    if (scan->elements.size > 0 && options && options->narrays > 0)
         code = DP_EINVAL;
     call->context = scan->elements.size > 0 ? NULL : scan->context;
     call->first = scan->begin;
@@ -483,10 +484,10 @@ static void scan_functions(dp__call *call, size_t begin, size_t end, dp__visit v
     visit(&scan->elements.combine, context);
 }
 
-static int scan_reads_private(const dp__call *call)
+static int scan_reads_private(const dp__call *call, size_t context_size)
 {
     const elements *e = &call->as.scan->elements;
-    return e->size > 0 && call->context_size == 0 && dp__remote_is_private(e->context);
+    return e->size > 0 && context_size == 0 && dp__remote_is_private(e->context);
 }
 
 /* The whole runs here; it has its steps sent. */
@@ -499,11 +500,11 @@ static size_t memory_needed(const dp__scan *scan)
 }
 
 /* Bytes of an item in the arrays that travel. */
-static size_t item_bytes(const dp__call *call, const dp__scan *scan)
+static size_t item_bytes(const dp__scan *scan, const dp_options *options)
 {
     size_t bytes = scan->elements.size;
-    for (size_t a = 0; a < call->narrays; a++)
-        bytes += call->arrays[a].size;
+    for (size_t a = 0; options && a < options->narrays; a++)
+        bytes += options->arrays[a].size;
     return bytes;
 }
 
@@ -511,25 +512,26 @@ static size_t item_bytes(const dp__call *call, const dp__scan *scan)
    each worker, but no more than a mebibyte of an array in one. What is deterministic is cut in the
    same way everywhere, so several blocks share a message. With a limiter only one thread is at
    work, which needs one pass. */
-static void cut_for_messages(dp_pool *pool, const dp__call *call, dp__scan *scan)
+static void cut_for_messages(dp_pool *pool, dp__scan *scan, const dp_options *options)
 {
     enum { FOR_EACH = 4, LARGE = 1 << 20 };
     if (!pool->engine->carrier)
         return;
     size_t messages = (size_t)pool->engine->lanes(pool->state) * FOR_EACH;
-    size_t large = scan->items / LARGE * item_bytes(call, scan) +
-                   scan->items % LARGE * item_bytes(call, scan) / LARGE;
+    size_t bytes = item_bytes(scan, options);
+    size_t large = scan->items / LARGE * bytes + scan->items % LARGE * bytes / LARGE;
     messages = messages < large ? large : messages;
     if (!scan->deterministic)
         scan->blocks = scan->blocks < messages ? scan->blocks : messages;
-    else if (!call->limiter)
+    else if (!options || !options->limiter)
         scan->group = scan->blocks > messages ? (scan->blocks - 1) / messages + 1 : 1;
 }
 
 /* Ties the three together where they will stay. */
-static void settle(dp_pool *pool, dp__call *call, dp__scan *scan, void *memory)
+static void settle(dp_pool *pool, dp__call *call, dp__scan *scan, void *memory,
+                   const dp_options *options)
 {
-    cut_for_messages(pool, call, scan);
+    cut_for_messages(pool, scan, options);
     scan->pool = pool;
     scan->call = call;
     call->as.scan = scan;
@@ -553,7 +555,7 @@ static int run(dp_pool *pool, dp__scan *scan, int code, const dp_options *option
         code = (memory = malloc(memory_needed(scan))) ? 0 : DP_ENOMEM;
     if (code)
         return dp__verb_refuse(options, code);
-    settle(pool, &call, scan, memory);
+    settle(pool, &call, scan, memory, options);
     code = dp__run_call(pool, &call, options);
     if (memory != small)
         free(memory);
@@ -573,7 +575,7 @@ static int submit(dp_pool *pool, const dp__scan *scan, const dp__call *call,
     memcpy(kept, scan, sizeof *scan);
     memcpy(identity, scan->identity, scan->size);
     kept->identity = identity;
-    settle(pool, &made->call, kept, identity + scan->size);
+    settle(pool, &made->call, kept, identity + scan->size, options);
     return dp__future_submit(made, pool, options, future);
 }
 

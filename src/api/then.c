@@ -354,9 +354,9 @@ int dp_future_then(dp_future *future, dp_pool *pool, dp_map_fn f, void *result, 
     if (code)
         return code;
     call.as.map.in = future->result;
-    call.as.map.arg_bytes = future->result ? future->result_size : 0;
-    call.as.map.result_bytes = result_size;
-    code = dp__remote_check(&call, pool->engine, pool->state);
+    call.as.map.in_size = future->result ? future->result_size : 0;
+    call.as.map.out_size = result_size;
+    code = dp__remote_check(&call, options, pool->engine, pool->state);
     if (code)
         return code;
     dp_future *made = NULL;
@@ -421,7 +421,7 @@ int dp_future_then_all(dp_future *const *futures, size_t n, dp_pool *pool, dp_st
         return code;
     call.cargo = f ? &cargo_gather : NULL;
     call.as.gather.f = f;
-    code = dp__remote_check(&call, pool->engine, pool->state);
+    code = dp__remote_check(&call, options, pool->engine, pool->state);
     if (code)
         return code;
     size_t inputs = f ? aligned(n * sizeof(void *)) : 0;

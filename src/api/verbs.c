@@ -38,13 +38,14 @@ static int refuse_care(dp__call *call, const dp_options *options)
 int dp__run_call(dp_pool *pool, dp__call *call, const dp_options *options)
 {
     dp__care care;
-    int code = dp__remote_check(call, pool->engine, pool->state);
+    dp__remote remote;
+    int code = dp__remote_check(call, options, pool->engine, pool->state);
     if (code)
         return dp__verb_refuse(options, code);
     dp__call_clear_status(call);
     if (call->wants_care && dp__care_begin(&care, call, options) != 0)
         return refuse_care(call, options);
-    code = dp__remote_bind(call, pool->engine, pool->state, 1);
+    code = dp__remote_bind(call, options, pool->engine, pool->state, &remote);
     call->batch.outer = dp__here.batch;
     dp__item *item = dp__here.item;
     if (item && item->quiet == 0)
@@ -111,7 +112,6 @@ static int make_map(dp__call *call, dp_map_fn f, const void *in, size_t in_size,
     call->as.map.in_size = in_size;
     call->as.map.out = out;
     call->as.map.out_size = out_size;
-    call->as.map.arg_bytes = call->as.map.result_bytes = 0;
     return dp__call_options(call, options);
 }
 
@@ -194,9 +194,7 @@ int dp_pool_starmap_async(dp_pool *pool, dp_starmap_fn f, const dp_column *colum
 static int make_apply(dp__call *call, dp_map_fn f, const void *arg, size_t arg_size, void *result,
                       size_t result_size, const dp_options *options)
 {
-    int code = make_map(call, f, arg, 0, result, 0, 1, options);
-    call->as.map.arg_bytes = arg_size;
-    call->as.map.result_bytes = result_size;
+    int code = make_map(call, f, arg, arg_size, result, result_size, 1, options);
     /* A single item has nothing to resume. */
     return code == 0 && options && options->journal ? DP_EINVAL : code;
 }
