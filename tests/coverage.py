@@ -47,6 +47,9 @@ def main():
     report.mkdir(exist_ok=True)
     explained = (ROOT / "tests" / "coverage.md").read_text(encoding="utf-8")
     gcovr = ["gcovr", "--root", ROOT, "--filter", "src/", "--exclude", "src/tools/",
+             # A child counts from the middle of the function that has forked it, so that a branch
+             # which gcov computes from others may have been taken -1 times.
+             "--gcov-ignore-parse-errors",
              "--print-summary", "--json", report / "coverage.json", "--json-pretty",
              "--html-details", report / "index.html", "--txt", report / "coverage.txt",
              "--fail-under-line", str(LEAST_LINES), "--fail-under-branch", str(LEAST_BRANCHES),
