@@ -427,6 +427,39 @@ DP_TEST(snapshot, of_a_call_that_waits_is_as_at_the_call)
     dp_shared_free(gate);
 }
 
+static int wait_unless_first(void *out, const void *in, void *context)
+{
+    return *(const int *)in == 0 ? times_version(out, in, NULL) : wait_in_worker(out, in, context);
+}
+
+static int has_run_one(void *pool)
+{
+    dp_stats stats;
+    EXPECT(0, dp_pool_stats(pool, &stats));
+    cr_assert_leq(stats.items, 1);
+    return stats.items == 1;
+}
+
+DP_TEST(snapshot, counts_items_of_calls_that_run)
+{
+    int told[3];
+    atomic_int *gate = new_shared(2 * sizeof *gate);
+    dp_pool *pool = new_snapshots(3);
+    dp_options options = {.context = gate, .chunk = 1};
+    dp_future *future;
+    dp_stats stats;
+    EXPECT(0, dp_pool_map_async(pool, wait_unless_first, numbers(), sizeof(int), told, sizeof(int),
+                                3, &options, &future));
+    cr_assert(comes_true(has_run_one, pool, PATIENCE));
+    atomic_store(&gate[1], 1);
+    EXPECT(0, dp_future_wait(future, PATIENCE));
+    EXPECT(0, dp_pool_stats(pool, &stats));
+    cr_assert_eq(stats.items, 3);
+    dp_future_release(future);
+    end_pool(pool);
+    dp_shared_free(gate);
+}
+
 DP_TEST(snapshot, of_a_call_that_is_cancelled_is_gone)
 {
     atomic_int *gate = new_shared(2 * sizeof *gate);

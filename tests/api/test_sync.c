@@ -281,6 +281,71 @@ DP_TEST(sync, a_barrier_breaks_by_time_and_by_abort_and_is_made_whole)
     free_world(w);
 }
 
+/* Again and again, as the process may not wait there yet. */
+DP_TEST(sync, a_barrier_that_is_reset_lets_those_go_who_wait)
+{
+    world *w = new_world(2);
+    dp_process *process = start_process(wait_at_barrier, w);
+    int code;
+    do
+        EXPECT(0, dp_barrier_reset(w->barrier));
+    while ((code = dp_process_join(process, 0.001)) == DP_ETIMEDOUT);
+    EXPECT(0, code);
+    cr_assert_eq(end_process(process, 0), DP_EBROKEN);
+    process = start_process(wait_at_barrier, w);
+    cr_assert_geq(dp_barrier_wait(w->barrier, PATIENCE), 0);
+    cr_assert_geq(end_process(process, 0), 0);
+    free_world(w);
+}
+
+static int come_and_go(void *argument)
+{
+    world *w = argument;
+    for (;;) {
+        dp_barrier_join(w->barrier);
+        dp_barrier_leave(w->barrier);
+        atomic_fetch_add(&w->there, 1);
+    }
+    return 0;
+}
+
+static int wait_a_moment(void *argument)
+{
+    world *w = argument;
+    return dp_barrier_wait(w->barrier, 0.5);
+}
+
+/* Has a process that comes and goes stand in the middle of that. */
+static void stop_inside(dp_process *process, world *w)
+{
+    for (;;) {
+        cr_assert_eq(kill(dp_process_pid(process), SIGSTOP), 0);
+        int code = dp_barrier_leave(w->barrier);
+        if (code == DP_ETIMEDOUT)
+            return;
+        EXPECT(0, code);
+        int before = atomic_load(&w->there);
+        cr_assert_eq(kill(dp_process_pid(process), SIGCONT), 0);
+        cr_assert(shared_reaches(&w->there, before + 1));
+    }
+}
+
+DP_TEST(sync, a_barrier_in_which_somebody_is_stopped_breaks_by_time)
+{
+    world *w = new_world(3);
+    dp_process *process = start_process(come_and_go, w), *other = start_process(wait_a_moment, w);
+    stop_inside(process, w);
+    EXPECT(DP_ETIMEDOUT, dp_barrier_join(w->barrier));
+    EXPECT(DP_ETIMEDOUT, dp_barrier_abort(w->barrier));
+    EXPECT(DP_ETIMEDOUT, dp_barrier_reset(w->barrier));
+    cr_assert_eq(end_process(other, 0), DP_ETIMEDOUT);
+    EXPECT(DP_ETIMEDOUT, dp_barrier_wait(w->barrier, 0.4));
+    cr_assert_eq(kill(dp_process_pid(process), SIGCONT), 0);
+    EXPECT(DP_EBROKEN, dp_barrier_wait(w->barrier, PATIENCE));
+    kill_process(process);
+    free_world(w);
+}
+
 /* ---- Bad input ---- */
 
 DP_TEST(sync, refuses_bad_arguments)
