@@ -188,8 +188,8 @@ static void end_kept(journal *j)
     block *b = kept > 0 ? atomic_load(&j->kept[kept - 1]) : NULL;
     if (!b || b->size > DP__SMALL_MAX)
         return;
+    atomic_store(&j->sure, kept - 1); /* First: what is going is not sure. */
     atomic_store(&j->going, b);
-    atomic_store(&j->sure, kept - 1);
     atomic_store(&j->kept[kept - 1], NULL);
     end_block(b);
     atomic_store(&j->going, NULL);
