@@ -96,30 +96,38 @@ static int shared_mappings(const char *pid, unsigned long *numbers)
     return count;
 }
 
-/* Which processes are none of ours, since they were there before, and there may be many. (A number
-   may be used again: then one of ours could be overlooked, and no other be found.) */
-enum { MOST_PROCESSES = 1 << 22 };
+/* Which processes are none of ours, since they were there before. Only those of the last look, as
+   numbers are used again; and who finds no room here is looked at more closely, like a new one. */
+enum { MOST_OTHERS = 4096 };
 
-static unsigned char was_there[MOST_PROCESSES / 8];
+static struct {
+    int pid[MOST_OTHERS];
+    size_t count;
+} others;
+
+static int compare_pids(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
 
 __attribute__((constructor)) void note_other_processes(void)
 {
     DIR *directory = opendir("/proc");
     const struct dirent *entry;
+    others.count = 0;
     if (!directory)
         return;
-    while ((entry = readdir(directory))) {
-        int pid = atoi(entry->d_name);
-        if (pid > 0 && pid < MOST_PROCESSES)
-            was_there[pid / 8] |= (unsigned char)(1u << pid % 8);
-    }
+    while (others.count < MOST_OTHERS && (entry = readdir(directory)))
+        if ((others.pid[others.count] = atoi(entry->d_name)) > 0)
+            others.count++;
     closedir(directory);
+    qsort(others.pid, others.count, sizeof others.pid[0], compare_pids);
 }
 
 static int has_come(const char *name)
 {
     int pid = atoi(name);
-    return pid > 0 && (pid >= MOST_PROCESSES || !(was_there[pid / 8] >> pid % 8 & 1));
+    return pid > 0 && !bsearch(&pid, others.pid, others.count, sizeof pid, compare_pids);
 }
 
 static int has_one_of(const char *pid, const unsigned long *ours, int count)
