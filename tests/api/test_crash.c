@@ -547,14 +547,13 @@ static void *kill_victims(void *context)
     return NULL;
 }
 
-static int map_with_victims(attempts *a, int *out, dp_error *error)
+static int map_with_victims(attempts *a, int *in, int *out, dp_error *error)
 {
     dp_pool *pool = new_processes(2);
     pthread_t killer;
-    int in[N];
     dp_options options = {.context = a, .error = error, .on_error = DP_ERRORS_FINISH};
     for (int i = 0; i < N; i++)
-        in[i] = i, out[i] = UNTOUCHED;
+        out[i] = UNTOUCHED, in[i] = i;
     cr_assert_eq(pthread_create(&killer, NULL, kill_victims, a), 0);
     int code = dp_pool_map(pool, wait_to_be_killed, in, sizeof(int), out, sizeof(int), N, &options);
     pthread_join(killer, NULL);
@@ -566,9 +565,9 @@ DP_TEST(crash, by_others_costs_nothing)
 {
     attempts *a = new_shared(sizeof *a);
     dp_error error;
-    int out[N];
+    int in[N], out[N];
     a->deadly = 2;
-    EXPECT(0, map_with_victims(a, out, &error));
+    EXPECT(0, map_with_victims(a, in, out, &error));
     cr_assert_eq(atomic_load(&a->count), 3);
     for (int i = 0; i < N; i++)
         cr_assert_eq(out[i], i * i);
@@ -579,14 +578,31 @@ DP_TEST(crash, by_others_is_not_repeated_for_ever)
 {
     attempts *a = new_shared(sizeof *a);
     dp_error error;
-    int out[N];
+    int in[N], out[N];
     a->deadly = 4;
-    EXPECT(DP_ETASK, map_with_victims(a, out, &error));
+    EXPECT(DP_ETASK, map_with_victims(a, in, out, &error));
     EXPECT(DP_ECRASH, error.task_code);
     cr_assert_eq(error.item, VICTIM);
     cr_assert_eq(error.signal, SIGKILL);
     for (int i = 0; i < N; i++)
         cr_assert_eq(out[i], i == VICTIM ? UNTOUCHED : i * i);
+    dp_shared_free(a);
+}
+
+/* What was killed may have written there already. */
+DP_TEST(crash, by_others_in_place_is_not_repeated)
+{
+    attempts *a = new_shared(sizeof *a);
+    int *both = new_shared(N * sizeof *both);
+    dp_error error;
+    a->deadly = 1;
+    EXPECT(DP_ETASK, map_with_victims(a, both, both, &error));
+    EXPECT(DP_ECRASH, error.task_code);
+    cr_assert_eq(error.item, VICTIM);
+    cr_assert_eq(atomic_load(&a->count), 1);
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(both[i], i == VICTIM ? VICTIM : i * i);
+    dp_shared_free(both);
     dp_shared_free(a);
 }
 
