@@ -204,7 +204,7 @@ void dp__care_start(dp__care *care, const dp_options *options, size_t total)
     memset(care, 0, sizeof *care);
     int64_t limit = limit_ns(options->deadline);
     care->started = dp__now_ns();
-    care->deadline = limit > INT64_MAX - care->started ? INT64_MAX : care->started + limit;
+    care->deadline = dp__deadline(limit);
     care->stop = options->stop;
     care->quiet = options->stop ? 0 : dp__ticks_before(care->deadline);
     care->run_timeout = limit_ns(options->run_timeout);
