@@ -47,8 +47,8 @@ def main():
     report.mkdir(exist_ok=True)
     explained = (ROOT / "tests" / "coverage.md").read_text(encoding="utf-8")
     gcovr = ["gcovr", "--root", ROOT, "--filter", "src/", "--exclude", "src/tools/",
-             # A child counts from the middle of the function that has forked it, so that a branch
-             # which gcov computes from others may have been taken -1 times.
+             # Of some functions gcov says that a branch was taken -1 times, where the counts of
+             # processes that ended at different places do not add up: that line is left out.
              "--gcov-ignore-parse-errors",
              "--print-summary", "--json", report / "coverage.json", "--json-pretty",
              "--html-details", report / "index.html", "--txt", report / "coverage.txt",

@@ -75,7 +75,7 @@ struct dp__call {
             const char *in;
             size_t in_size;
             char *out;
-            size_t out_size; /* 0, and in_size too: nobody knows, or all have the same. */
+            size_t out_size; /* Of each: 0 where nobody knows, or all items have the same. */
         } map;
         struct {
             dp_starmap_fn f;
