@@ -266,6 +266,42 @@ DP_TEST(sync, a_barrier_lets_those_go_who_leave)
     free_world(w);
 }
 
+enum { MOST_MEMBERS = 256 };
+
+static int join_as_one_of_many(void *argument)
+{
+    world *w = argument;
+    int code = dp_barrier_join(w->barrier);
+    atomic_fetch_add(&w->there, 1);
+    if (code)
+        return code;
+    stay();
+    return 0;
+}
+
+/* Who has died without leaving makes room as well. */
+DP_TEST(sync, a_barrier_has_places_for_256)
+{
+    world *w = new_world(MOST_MEMBERS);
+    dp_process *members[MOST_MEMBERS];
+    for (int i = 0; i < MOST_MEMBERS - 1; i++)
+        members[i] = start_process(join_as_one_of_many, w);
+    cr_assert(shared_reaches(&w->there, MOST_MEMBERS - 1));
+    EXPECT(0, dp_barrier_join(w->barrier));
+    EXPECT(0, dp_barrier_join(w->barrier));
+    cr_assert_eq(end_process(start_process(join_as_one_of_many, w), 0), DP_EBUSY);
+    EXPECT(0, dp_barrier_leave(w->barrier));
+    members[MOST_MEMBERS - 1] = start_process(join_as_one_of_many, w);
+    cr_assert(shared_reaches(&w->there, MOST_MEMBERS + 1));
+    EXPECT(DP_EBUSY, dp_barrier_join(w->barrier));
+    kill_process(members[0]);
+    EXPECT(0, dp_barrier_join(w->barrier));
+    EXPECT(DP_EBROKEN, dp_barrier_wait(w->barrier, PATIENCE));
+    for (int i = 1; i < MOST_MEMBERS; i++)
+        kill_process(members[i]);
+    free_world(w);
+}
+
 DP_TEST(sync, a_barrier_breaks_by_time_and_by_abort_and_is_made_whole)
 {
     world *w = new_world(2);
