@@ -229,6 +229,28 @@ DP_TEST(journal, of_a_starmap)
     remove_folder();
 }
 
+/* The key stands for the inputs, which may then be other ones, or not be there yet. */
+DP_TEST(journal, of_a_starmap_is_found_by_its_key)
+{
+    begin();
+    int offset = 100, other[N] = {0};
+    dp_column columns[] = {{in, 0, sizeof in[0]}, {in, 0, sizeof in[0]}};
+    dp_options options = {.journal = file, .journal_key = 7, .context = &offset};
+    dp_pool *pool = new_pool(2);
+    EXPECT(0, dp_pool_starmap(pool, add, columns, 2, out, sizeof out[0], N, &options));
+    columns[0].base = other;
+    atomic_store(&runs, 0);
+    memset(out, 0, sizeof out);
+    EXPECT(0, dp_pool_starmap(pool, add, columns, 2, out, sizeof out[0], N, &options));
+    expect_runs(0);
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(out[i], 2 * in[i] + 100);
+    options.journal_key = 8;
+    EXPECT(DP_EJOURNAL, dp_pool_starmap(pool, add, columns, 2, out, sizeof out[0], N, &options));
+    end_pool(pool);
+    remove_folder();
+}
+
 DP_TEST(journal, of_an_asynchronous_call)
 {
     begin();
@@ -274,6 +296,13 @@ DP_TEST(journal, of_a_call_without_results)
     unlink(file);
     for (int round = 0; round < 2; round++)
         EXPECT(0, dp_pool_map(pool, touch, NULL, 0, NULL, 0, 0, &options));
+    unlink(file);
+    options.journal_key = 7; /* Nothing is replaced where there are no results. */
+    for (int round = 0; round < 2; round++) {
+        atomic_store(&runs, 0);
+        EXPECT(0, dp_pool_map(pool, touch, in, sizeof in[0], NULL, 99, N, &options));
+        expect_runs(round == 0 ? N : 0);
+    }
     end_pool(pool);
     remove_folder();
 }
@@ -666,6 +695,29 @@ DP_TEST(journal, a_file_that_may_not_grow_stops_the_call)
     expect_squares(0);
     EXPECT(0, map(pool, &options));
     expect_runs(0);
+    end_pool(pool);
+    remove_folder();
+}
+
+/* Of which each is written by itself. */
+DP_TEST(journal, large_results_that_find_no_room_stop_the_call)
+{
+    begin();
+    dp_pool *pool = new_pool(2);
+    dp_error error;
+    dp_options options = {.journal = file, .error = &error, .chunk = 1};
+    char *results = malloc((size_t)N * LARGE);
+    limit_files(LARGE + 1000);
+    EXPECT(DP_EIO, dp_pool_map(pool, fill, in, sizeof in[0], results, LARGE, N, &options));
+    cr_assert(strstr(error.text, "larger than a file"), "%s", error.text);
+    limit_files(RLIM_INFINITY);
+    atomic_store(&runs, 0);
+    EXPECT(0, dp_pool_map(pool, fill, in, sizeof in[0], results, LARGE, N, &options));
+    cr_assert(atomic_load(&runs) < N, "what had been written was lost");
+    for (int i = 0; i < N; i++)
+        cr_assert(results[(size_t)i * LARGE] == (char)(i + 1) &&
+                  results[(size_t)(i + 1) * LARGE - 1] == (char)(i + 1));
+    free(results);
     end_pool(pool);
     remove_folder();
 }
