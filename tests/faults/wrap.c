@@ -36,6 +36,8 @@ static struct common {
 static atomic_long blocks, mapped, stuck, threads;
 static _Atomic(void *) shared; /* The last mapping that was made to be shared. */
 
+static atomic_int is_leaving; /* In this process nothing is refused any more. */
+
 /* Shared with the forked processes. */
 static atomic_int *most_calls;
 
@@ -120,6 +122,11 @@ void fault_end(void)
     atomic_store(&common->is_open, 0);
 }
 
+void fault_leave(void)
+{
+    atomic_store(&is_leaving, 1);
+}
+
 int fault_refused(fault which)
 {
     return atomic_load(&common->faults[which].happened);
@@ -151,7 +158,7 @@ static int fails(fault which)
 {
     int first = atomic_load(&common->faults[which].first);
     int lasts = which == FAULT_futex_missing && first > 0;
-    if (!atomic_load(&common->is_open) && !lasts)
+    if (atomic_load(&is_leaving) || (!atomic_load(&common->is_open) && !lasts))
         return 0;
     int call = atomic_fetch_add(&common->faults[which].calls, 1) + 1;
     note_calls(which, call);

@@ -103,6 +103,9 @@ void fault_forget_calls(void);
 void fault_begin(const refusal *refusals, int count);
 void fault_end(void);
 
+/* What the calling process calls from now on is neither counted nor refused: it is about to end. */
+void fault_leave(void);
+
 /* Whether a call of this function, or of any, has failed. */
 int fault_refused(fault which);
 int fault_happened(void);

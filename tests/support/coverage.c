@@ -8,14 +8,14 @@
 
 void __gcov_dump(void);
 
-/* In the program whose allocations fail. */
-#pragma weak fault_end
-void fault_end(void);
+/* In the program whose calls are refused: to the other processes they still are. */
+#pragma weak fault_leave
+void fault_leave(void);
 
 static void dump(void)
 {
-    if (fault_end)
-        fault_end();
+    if (fault_leave)
+        fault_leave();
     __gcov_dump();
 }
 
