@@ -574,6 +574,43 @@ DP_TEST(crash, by_others_costs_nothing)
     dp_shared_free(a);
 }
 
+static int wait_as_column(void *out, const void *const *columns, void *context)
+{
+    return wait_to_be_killed(out, columns[0], context);
+}
+
+static int starmap_with_victims(attempts *a, int *in, int *out, dp_error *error)
+{
+    dp_pool *pool = new_processes(2);
+    pthread_t killer;
+    dp_column column = {in, 0, sizeof(int)};
+    dp_options options = {.context = a, .error = error, .on_error = DP_ERRORS_FINISH};
+    for (int i = 0; i < N; i++)
+        out[i] = UNTOUCHED, in[i] = i;
+    cr_assert_eq(pthread_create(&killer, NULL, kill_victims, a), 0);
+    int code = dp_pool_starmap(pool, wait_as_column, &column, 1, out, sizeof(int), N, &options);
+    pthread_join(killer, NULL);
+    end_pool(pool);
+    return code;
+}
+
+DP_TEST(crash, by_others_of_a_starmap)
+{
+    attempts *a = new_shared(sizeof *a);
+    int *both = new_shared(N * sizeof *both), in[N];
+    dp_error error;
+    a->deadly = 1;
+    EXPECT(0, starmap_with_victims(a, in, both, &error));
+    cr_assert_eq(atomic_load(&a->count), 2);
+    memset(a, 0, sizeof *a);
+    a->deadly = 1;
+    EXPECT(DP_ETASK, starmap_with_victims(a, both, both, &error));
+    EXPECT(DP_ECRASH, error.task_code);
+    cr_assert_eq(atomic_load(&a->count), 1);
+    dp_shared_free(both);
+    dp_shared_free(a);
+}
+
 DP_TEST(crash, by_others_is_not_repeated_for_ever)
 {
     attempts *a = new_shared(sizeof *a);
@@ -604,6 +641,69 @@ DP_TEST(crash, by_others_in_place_is_not_repeated)
         cr_assert_eq(both[i], i == VICTIM ? VICTIM : i * i);
     dp_shared_free(both);
     dp_shared_free(a);
+}
+
+enum { CROWD = 40, ROUNDS = 3 };
+
+typedef struct crowd {
+    atomic_int begun;
+    int pid[CROWD];
+} crowd;
+
+static int wait_in_crowd(void *out, const void *in, void *context)
+{
+    crowd *c = context;
+    int place = atomic_load(&c->begun);
+    while (place < CROWD && !atomic_compare_exchange_weak(&c->begun, &place, place + 1))
+        ;
+    if (place < CROWD) {
+        __atomic_store_n(&c->pid[place], getpid(), __ATOMIC_RELEASE);
+        pause();
+    }
+    *(int *)out = *(const int *)in + 1;
+    return 0;
+}
+
+static int is_not_zero(void *number)
+{
+    return __atomic_load_n((int *)number, __ATOMIC_ACQUIRE) != 0;
+}
+
+static void *kill_crowd(void *context)
+{
+    crowd *c = context;
+    for (int i = 0; i < CROWD; i++)
+        if (!comes_true(is_not_zero, &c->pid[i], PATIENCE))
+            return NULL;
+    for (int i = 0; i < CROWD; i++)
+        kill(c->pid[i], SIGKILL);
+    return NULL;
+}
+
+/* As by somebody who ends all of a name, or of a group. What each had begun is begun again, and
+   what it had before it has another one. */
+DP_TEST(crash, of_all_at_once_costs_nothing)
+{
+    enum { ITEMS = 16 * CROWD };
+    int in[ITEMS], out[ITEMS];
+    dp_pool *pool = new_processes(CROWD);
+    crowd *c = new_shared(sizeof *c);
+    dp_options options = {.context = c, .chunk = 4};
+    for (int i = 0; i < ITEMS; i++)
+        in[i] = i;
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_t killer;
+        memset(c, 0, sizeof *c);
+        memset(out, 0, sizeof out);
+        cr_assert_eq(pthread_create(&killer, NULL, kill_crowd, c), 0);
+        EXPECT(0, dp_pool_map(pool, wait_in_crowd, in, sizeof(int), out, sizeof(int), ITEMS,
+                              &options));
+        pthread_join(killer, NULL);
+        for (int i = 0; i < ITEMS; i++)
+            cr_assert_eq(out[i], i + 1);
+    }
+    end_pool(pool);
+    dp_shared_free(c);
 }
 
 /* ---- Other mischief ---- */

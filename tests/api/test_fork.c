@@ -394,6 +394,52 @@ DP_TEST(fork, inside_a_task)
     end_pool(pool);
 }
 
+typedef struct lazy {
+    dp_iter *iter;
+    counter is_set;
+} lazy;
+
+static int give_back_around(void *context)
+{
+    lazy *l = context;
+    CHECK(55, dp_iter_next(l->iter, 0, NULL, NULL) == DP_EFORKED);
+    CHECK(56, dp_iter_destroy(l->iter) == 0);
+    CHECK(57, use_new_pool(NULL) == 0);
+    return 0;
+}
+
+static int fork_in_lazy_item(void *out, const void *in, void *context)
+{
+    lazy *l = context;
+    (void)in;
+    counter_wait(&l->is_set, 1);
+    *(int *)out = in_child(give_back_around, l);
+    return 0;
+}
+
+/* The child goes on inside the iterator that it gives back. */
+DP_TEST(fork, inside_a_lazy_item)
+{
+    if (UNDER_ASAN)
+        cr_skip_test("the sanitizer's own locks may be held at the fork");
+    if (is_serial())
+        cr_skip_test("items run in dp_iter_next(), which must not be called in one of them");
+    enum { N = 4 };
+    lazy l = {NULL, COUNTER_INIT};
+    dp_pool *pool = new_pool(2);
+    dp_options options = {.context = &l};
+    dp_source source = {.n = N};
+    int line;
+    EXPECT(0, dp_pool_imap(pool, fork_in_lazy_item, &source, sizeof line, &options, &l.iter));
+    counter_add(&l.is_set, 1);
+    for (int i = 0; i < N; i++) {
+        EXPECT(0, dp_iter_next(l.iter, PATIENCE, NULL, &line));
+        cr_assert_eq(line, 0, "check %d failed, or signal + 1000", line);
+    }
+    EXPECT(0, dp_iter_destroy(l.iter));
+    end_pool(pool);
+}
+
 typedef struct busy {
     dp_pool *pool;
     counter finished;

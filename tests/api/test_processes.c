@@ -54,6 +54,33 @@ DP_TEST(processes, end_in_every_way)
     }
 }
 
+static int enter_and_wait(void *out, const void *in, void *context)
+{
+    atomic_int *steps = context;
+    (void)out, (void)in;
+    atomic_fetch_add(steps, 1);
+    return !shared_reaches(steps, 2);
+}
+
+DP_TEST(processes, are_awaited_so_long_and_not_longer)
+{
+    dp_pool *pool = new_processes(1);
+    atomic_int *steps = new_shared(sizeof *steps);
+    dp_future *future;
+    EXPECT(0, dp_pool_apply_async(pool, enter_and_wait, NULL, 0, NULL, 0,
+                                  &(dp_options){.context = steps}, &future));
+    cr_assert(shared_reaches(steps, 1));
+    EXPECT(0, dp_pool_close(pool));
+    EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0));
+    EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0.01));
+    atomic_fetch_add(steps, 1);
+    EXPECT(0, dp_pool_join(pool, PATIENCE));
+    EXPECT(0, dp_future_get(future, NULL, 0));
+    dp_future_release(future);
+    end_pool(pool);
+    dp_shared_free(steps);
+}
+
 /* ---- Hooks ---- */
 
 enum { WORKERS = 2, MAX_EVENTS = 32 };
@@ -358,6 +385,31 @@ DP_TEST(processes, pools_inside)
         for (int i = 0; i < N; i++)
             cr_assert_eq(out[i], 100 * i + 5050);
     }
+    end_pool(pool);
+}
+
+/* Processes that may be threads are not made by processes: they would be as many times more. */
+static int tell_pid_inside(void *out, const void *in, void *context)
+{
+    dp_pool *pool;
+    int *pids = out;
+    (void)in, (void)context;
+    int code = dp_pool_create(&pool, &(dp_pool_options){.prefer = DP_PREFER_PROCESSES});
+    if (code)
+        return code;
+    pids[0] = getpid();
+    code = dp_pool_apply(pool, tell_pid, NULL, 0, &pids[1], sizeof(int), NULL);
+    int ended = dp_pool_destroy(pool);
+    return code ? code : ended;
+}
+
+DP_TEST(processes, preferred_inside_are_threads)
+{
+    int pids[2] = {0};
+    dp_pool *pool = new_processes(2);
+    EXPECT(0, dp_pool_apply(pool, tell_pid_inside, NULL, 0, pids, sizeof pids, NULL));
+    cr_assert_neq(pids[0], getpid());
+    cr_assert_eq(pids[0], pids[1]);
     end_pool(pool);
 }
 
