@@ -275,7 +275,8 @@ DP_TEST(then, the_only_worker_may_wait_for_a_chain)
                 int result = 0;
                 EXPECT(0, dp_pool_apply_async(pool, make_chain, NULL, 0, NULL, sizeof result, &with,
                                               &future));
-                EXPECT(0, dp_future_wait(future, PATIENCE));
+                /* The longest take 0.15 s each, and many times that beside many others. */
+                EXPECT(0, dp_future_wait(future, 8 * PATIENCE));
                 EXPECT(0, dp_future_get(future, &result, sizeof result));
                 cr_assert_eq(result, lengths[i]);
                 dp_future_release(future);
