@@ -22,6 +22,7 @@ LEAST_LINES, LEAST_BRANCHES = 95, 85
 def function_at(text, number):
     """The function that a line of a source file belongs to: the last that begins before it."""
     for line in reversed(text[:number]):
+        line = re.sub(r"^__attribute__\(\(.*\)\) ", "", line)
         head = re.match(r"[a-z_].*?\*?\b(\w+)\(", line)
         if head and not line.rstrip().endswith(";"):
             return head.group(1)

@@ -664,6 +664,7 @@ DP_TEST(journal, refuses_bad_options)
     dp_iter *iter = NULL;
     EXPECT(DP_EINVAL, dp_pool_imap(pool, square, &(dp_source){.items = in, .item_size = 4, .n = N},
                                    sizeof out[0], &options, &iter));
+    EXPECT(DP_ENOMEM, dp_pool_map(pool, touch, NULL, 0, NULL, 0, SIZE_MAX / 4, &options));
     cr_assert_neq(access(file, F_OK), 0, "a file was made");
     end_pool(pool);
     remove_folder();

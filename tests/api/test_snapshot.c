@@ -5,7 +5,9 @@
  * What holds for all pools of processes is shown by their tests, which run with this start too.
  */
 
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include "support/processes.h"
 
@@ -505,6 +507,65 @@ DP_TEST(snapshot, of_work_that_outlives_its_pool_is_gone)
     take(running, NULL);
     EXPECT(DP_ECLOSED, dp_future_get(following, NULL, 0));
     dp_future_release(following);
+    EXPECT(0, dp_iter_destroy(iter));
+    end_pool(pool);
+    dp_shared_free(gate);
+}
+
+/* In a child of the application, which may give all back: 0, or what went wrong. */
+static int give_back(dp_pool *pool, dp_future *running, dp_future *waiting, dp_iter *iter)
+{
+    int out = 0;
+    if (dp_future_wait(running, 0) != DP_EFORKED)
+        return 1;
+    dp_future_release(running);
+    dp_future_release(waiting);
+    if (dp_iter_destroy(iter) != 0)
+        return 2;
+    if (dp_pool_destroy(pool) != 0)
+        return 3;
+    pool = NULL;
+    dp_pool_options options = with_snapshots(1);
+    version = 17;
+    if (dp_pool_create(&pool, &options) != 0)
+        return 4;
+    if (dp_pool_apply(pool, tell_version, NULL, 0, &out, sizeof out, NULL) != 0 || out != 17)
+        return 5;
+    return dp_pool_destroy(pool) ? 6 : 0;
+}
+
+DP_TEST(snapshot, of_the_parent_is_not_ended_by_a_child)
+{
+    int value, status = -1;
+    const int *in = numbers();
+    atomic_int *gate = new_shared(2 * sizeof *gate);
+    dp_pool *pool = new_snapshots(1);
+    dp_options options = {.context = gate};
+    dp_source source = {.items = in, .item_size = sizeof *in, .n = N};
+    dp_future *running, *waiting;
+    dp_iter *iter;
+    version = 3;
+    EXPECT(0, dp_pool_apply_async(pool, wait_in_worker, NULL, 0, NULL, sizeof(int), &options,
+                                  &running));
+    EXPECT(0, dp_pool_apply_async(pool, tell_version, NULL, 0, NULL, sizeof(int), NULL, &waiting));
+    EXPECT(0, dp_pool_imap(pool, times_version, &source, sizeof(int), NULL, &iter));
+    cr_assert(shared_reaches(&gate[0], 1));
+    pid_t child = fork();
+    if (child == 0) {
+        alarm((unsigned)PATIENCE);
+        _exit(give_back(pool, running, waiting, iter));
+    }
+    cr_assert_eq(TEMP_FAILURE_RETRY(waitpid(child, &status, 0)), child);
+    cr_assert_eq(status, 0, "%#x", (unsigned)status);
+    atomic_store(&gate[1], 1);
+    take(running, &value);
+    cr_assert_eq(value, 3);
+    take(waiting, &value);
+    cr_assert_eq(value, 3);
+    for (int i = 0; i < N; i++) {
+        EXPECT(0, dp_iter_next(iter, PATIENCE, NULL, &value));
+        cr_assert_eq(value, 3 * in[i]);
+    }
     EXPECT(0, dp_iter_destroy(iter));
     end_pool(pool);
     dp_shared_free(gate);

@@ -28,15 +28,20 @@ typedef struct answer {
     int workers;       /* Of a pool that is made in the task. */
 } answer;
 
+static int number_of_environment(void)
+{
+    const char *number = getenv("OMP_NUM_THREADS");
+    return number ? atoi(number) : -1;
+}
+
 static int ask(void *out, const void *in, void *context)
 {
     answer *a = out;
-    const char *number = getenv("OMP_NUM_THREADS");
     dp_pool *pool;
     (void)in, (void)context;
     a->before = count_region(WIDE);
     a->most = omp_get_max_threads();
-    a->environment = number ? atoi(number) : -1;
+    a->environment = number_of_environment();
     a->after = count_region(WIDE);
     if (dp_pool_create(&pool, &(dp_pool_options){.engine = DP_ENGINE_THREADS}) != 0)
         return 1;
@@ -45,7 +50,7 @@ static int ask(void *out, const void *in, void *context)
 }
 
 /* A region that waits for threads which are not there is killed by the limit. */
-static void expect_answers(int inner_threads, int wanted, int workers)
+static void expect_answers(int inner_threads, int most, int environment, int workers)
 {
     answer answers[N];
     dp_pool *pool;
@@ -57,8 +62,8 @@ static void expect_answers(int inner_threads, int wanted, int workers)
     for (int i = 0; i < N; i++) {
         CHECK(answers[i].before >= 1 && answers[i].before <= WIDE);
         CHECK_EQUAL(answers[i].after, answers[i].before);
-        CHECK_EQUAL(answers[i].most, wanted);
-        CHECK_EQUAL(answers[i].environment, wanted);
+        CHECK_EQUAL(answers[i].most, most);
+        CHECK_EQUAL(answers[i].environment, environment);
         CHECK_EQUAL(answers[i].workers, workers);
     }
     CHECK_EQUAL(dp_pool_destroy(pool), 0);
@@ -113,10 +118,11 @@ int main(void)
     if (STRESS_TSAN)
         return 77; /* It does not know what a child may do that was forked beside threads. */
     int cpus = dp_cpu_count(0), share = cpus / WORKERS > 0 ? cpus / WORKERS : 1;
-    expect_answers(0, share, share);
+    expect_answers(0, share, share, share);
     CHECK(count_region(WIDE + 1) >= 1);
-    expect_answers(0, share, share);
-    expect_answers(5, 5, share);
+    expect_answers(0, share, share, share);
+    expect_answers(5, 5, 5, share);
+    expect_answers(-1, omp_get_max_threads(), number_of_environment(), share);
     CHECK(count_region(WIDE) >= 1);
     remove_notes();
     return 0;
