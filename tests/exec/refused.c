@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What workers that begin anew cannot have is refused before anything runs. */
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "anew.h"
 
@@ -138,9 +140,32 @@ static void pool_of_task(dp_pool *pool)
     CHECK_EQUAL(code, 0);
 }
 
+/* Memory that is a file cannot be larger than files may be. What needs none is as ever. */
+static void in_small_files(void)
+{
+    struct rlimit limit = {1 << 20, 1 << 20};
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        CHECK_EQUAL(setrlimit(RLIMIT_FSIZE, &limit), 0);
+        CHECK_EQUAL(refusal_of((dp_pool_options){0}), DP_ENOTSUP);
+        dp_pool *pool;
+        CHECK_EQUAL(dp_pool_create(&pool, &(dp_pool_options){.engine = DP_ENGINE_PROCESSES}), 0);
+        CHECK_EQUAL(dp_pool_map(pool, note, in, sizeof *in, NULL, 0, N, NULL), 0);
+        CHECK_EQUAL(dp_pool_destroy(pool), 0);
+        void *memory = dp_shared_alloc(2 << 20);
+        CHECK(memory);
+        dp_shared_free(memory);
+        _exit(0);
+    }
+    CHECK_EQUAL(waitpid(child, &status, 0), child);
+    CHECK_EQUAL(status, 0);
+}
+
 int main(int argc, char **argv)
 {
     dp_process_main(argc, argv);
+    in_small_files();
     ran = calloc(1, sizeof *ran);
     CHECK_EQUAL(refusal_of((dp_pool_options){.worker_context = in}), DP_ENOTSHARED);
     dp_pool *pool = make_pool((dp_pool_options){0});
