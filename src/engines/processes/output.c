@@ -426,12 +426,12 @@ void dp__output_deliver(const dp__head *head, uint32_t seat, const dp__batch *ba
     if (written - read > DP__OUTPUT_NOTES)
         read = written;
     for (; read != written; read++) {
-        const dp__output_note new = log->note[read % DP__OUTPUT_NOTES];
+        const dp__output_note note = log->note[read % DP__OUTPUT_NOTES];
         dp_output output = {.item = DP_NO_ITEM, .worker = seat};
-        if (new.item >= begin &&new.item < end)
-            wire->name(batch, (size_t) new.item, &output);
-        begin_anew(capture, new.anew);
-        deliver_up_to(head, capture, new.end, cut_off_after(log, read, written), &output);
+        if (note.item >= begin && note.item < end)
+            wire->name(batch, (size_t)note.item, &output);
+        begin_anew(capture, note.anew);
+        deliver_up_to(head, capture, note.end, cut_off_after(log, read, written), &output);
     }
     dp__store_release(&log->read, read);
 }
