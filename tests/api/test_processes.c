@@ -81,6 +81,33 @@ DP_TEST(processes, are_awaited_so_long_and_not_longer)
     dp_shared_free(steps);
 }
 
+static void end_when_told(void *context, unsigned worker)
+{
+    atomic_int *steps = context;
+    (void)worker;
+    atomic_fetch_add(&steps[0], 1);
+    shared_reaches(&steps[1], 1);
+}
+
+/* Nothing is left to do then, so that only the end of the workers is waited for. */
+DP_TEST(processes, that_are_slow_to_end_are_awaited_no_longer)
+{
+    atomic_int *steps = new_shared(2 * sizeof *steps);
+    dp_pool *pool = new_pool_with(&(dp_pool_options){.engine = DP_ENGINE_PROCESSES,
+                                                     .workers = 1,
+                                                     .worker_fini = end_when_told,
+                                                     .worker_context = steps});
+    EXPECT(0, dp_pool_close(pool));
+    do
+        EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0.01));
+    while (atomic_load(&steps[0]) == 0);
+    EXPECT(DP_ETIMEDOUT, dp_pool_join(pool, 0));
+    atomic_store(&steps[1], 1);
+    EXPECT(0, dp_pool_join(pool, PATIENCE));
+    end_pool(pool);
+    dp_shared_free(steps);
+}
+
 /* ---- Hooks ---- */
 
 enum { WORKERS = 2, MAX_EVENTS = 32 };
