@@ -46,11 +46,13 @@ static uint32_t cells_of(uint32_t class)
     return (blocks_of(class) + DP__CELL_BLOCKS - 1) / DP__CELL_BLOCKS;
 }
 
-/* The blocks of a cell that nobody has. The last cell of a unit may stand for fewer than 32. */
+/* The blocks of a cell that nobody has or is taking. The last cell of a unit may stand for fewer
+   than 32. */
 static uint32_t free_in(uint64_t cell, uint32_t i, uint32_t blocks)
 {
     uint32_t rest = blocks - i * DP__CELL_BLOCKS;
-    return ~(uint32_t)cell & (rest < DP__CELL_BLOCKS ? (UINT32_C(1) << rest) - 1 : UINT32_MAX);
+    return ~(uint32_t)(cell | cell >> 32) &
+           (rest < DP__CELL_BLOCKS ? (UINT32_C(1) << rest) - 1 : UINT32_MAX);
 }
 
 static int has_room(const dp__map *map, uint32_t class)
@@ -65,7 +67,7 @@ static int has_room(const dp__map *map, uint32_t class)
 static int looks_empty(const dp__map *map, uint32_t class)
 {
     for (uint32_t i = 0; i < cells_of(class); i++)
-        if ((uint32_t)dp__load_relaxed(&map->cells[i]))
+        if (dp__load_relaxed(&map->cells[i]))
             return 0;
     return 1;
 }
@@ -86,7 +88,7 @@ static void close_unit(dp__heap *heap, uint32_t unit, uint32_t owner, uint64_t w
     uint32_t class = dp__word_number(word);
     int is_empty = class < DP__CLASSES;
     for (uint32_t i = 0; is_empty && i < cells_of(class); i++)
-        is_empty = (uint32_t)dp__fetch_or_acq_rel(&map->cells[i], 0) == 0;
+        is_empty = dp__fetch_or_acq_rel(&map->cells[i], 0) == 0;
     uint64_t open = dp__word_with(word, DP__SMALL, class, dp__word_owner(word));
     uint64_t ours = dp__word_with(word, DP__CLAIMED, 0, owner) | DP__WORD_DIRTY;
     /* Strong: a unit that stays closing is of no use before somebody comes by it. */
@@ -116,7 +118,8 @@ static void settle(dp__heap *heap, uint32_t unit, uint32_t owner)
 
 /* ---- Allocating ---- */
 
-/* One of the blocks of cell i; NULL if none is left. */
+/* One of the blocks of cell i; NULL if none is left. An owner marks it as not kept first: when the
+   owner dies, or that of a unit that is another's by now, such a mark alone can be taken away. */
 static void *take_from(dp__heap *heap, uint32_t unit, uint32_t i, uint32_t class, uint32_t owner)
 {
     dp__map *map = &heap->maps[unit];
@@ -125,15 +128,19 @@ static void *take_from(dp__heap *heap, uint32_t unit, uint32_t i, uint32_t class
     while ((left = free_in(cell, i, blocks)) != 0) {
         uint64_t bit = left & -left;
         /* Acquire pairs with dp__small_free(), and with close_unit(). */
-        if (!dp__cas_acq_rel(&map->cells[i], &cell, cell | (owner ? both(bit) : bit)))
+        uint64_t mark = owner ? bit << 32 : bit;
+        if (!dp__cas_acq_rel(&map->cells[i], &cell, cell | mark))
             continue;
         uint64_t word = dp__load_acquire(&heap->units[unit]); /* Pairs with its last change. */
         if ((word & DP__WORD_SAYS) == dp__word_says(DP__SMALL, class, owner)) {
             size_t block = i * DP__CELL_BLOCKS + (uint32_t)__builtin_ctzll(bit);
+            /* Whose atomic sets the bit has the block, should somebody have taken the mark away. */
+            if (owner && dp__fetch_or_acq_rel(&map->cells[i], bit) & bit)
+                return NULL;
             return dp__unit_memory(heap, unit) + block * dp__small_size(class);
         }
         /* The unit is not any more what it was. */
-        dp__fetch_and_acq_rel(&map->cells[i], ~both(bit));
+        dp__fetch_and_acq_rel(&map->cells[i], ~mark);
         settle(heap, unit, owner);
         return NULL;
     }
@@ -236,7 +243,7 @@ int dp__small_free(dp__heap *heap, uint32_t unit, size_t offset, uint32_t owner,
         return 0;
     if (i < dp__load_relaxed(&map->start))
         dp__store_relaxed(&map->start, i);
-    if ((uint32_t)(cell & ~bit) == 0)
+    if ((cell & ~both(bit)) == 0)
         settle(heap, unit, owner);
     return 1;
 }
@@ -246,9 +253,13 @@ int dp__small_free(dp__heap *heap, uint32_t unit, size_t offset, uint32_t owner,
 void dp__small_keep(dp__heap *heap, uint32_t unit)
 {
     dp__map *map = &heap->maps[unit];
-    for (uint32_t i = 0; i < DP__CELLS; i++)
-        if (dp__load_relaxed(&map->cells[i]) >> 32)
-            dp__fetch_and_acq_rel(&map->cells[i], UINT32_MAX);
+    for (uint32_t i = 0; i < DP__CELLS; i++) {
+        uint64_t cell = dp__load_relaxed(&map->cells[i]), taken;
+        /* Not what another thread is just taking. */
+        while ((taken = cell >> 32 & cell) != 0 &&
+               !dp__cas_acq_rel(&map->cells[i], &cell, cell & ~(taken << 32)))
+            ;
+    }
 }
 
 size_t dp__small_abandon(dp__heap *heap, uint32_t unit, uint32_t owner)
