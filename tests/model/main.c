@@ -108,7 +108,7 @@ static int run_model(const model *m, const struct asked *asked)
 static void usage(void)
 {
     printf(
-        "Usage: model [OPTION]... [MODEL]...\n"
+        "Usage: model [OPTION | MODEL]...\n"
         "Explores the models, all of them without a name.\n\n"
         "  --deviations N   from the plainest run, of all kinds together (default: 3), of which\n"
         "  --preemptions N  switches away from a thread that could go on (default: 2)\n"
@@ -124,16 +124,14 @@ static void usage(void)
         "  --list           prints the names of the models\n");
 }
 
-/* The value of an option; NULL if it is another one. */
+/* The value of an option; NULL if it is another one, or has none. */
 static const char *value_of(const char *name, char **arguments, int *i)
 {
-    if (strcmp(arguments[*i], name) != 0)
-        return NULL;
-    ++*i;
-    return arguments[*i] ? arguments[*i] : "";
+    return strcmp(arguments[*i], name) == 0 && arguments[*i + 1] ? arguments[++*i] : NULL;
 }
 
-static int parse(struct asked *asked, char **arguments, int *first)
+/* What is no option stays in `arguments`, from the first one on: the names. */
+static int parse(struct asked *asked, char **arguments)
 {
     static const struct {
         const char *name;
@@ -143,9 +141,13 @@ static int parse(struct asked *asked, char **arguments, int *first)
                   {"--turns", COST_TURN},
                   {"--stale", COST_STALE},
                   {"--faults", COST_FAULT}};
-    int i = 1;
-    for (; arguments[i] && arguments[i][0] == '-'; i++) {
+    int names = 1;
+    for (int i = 1; arguments[i]; i++) {
         const char *value = NULL;
+        if (arguments[i][0] != '-') {
+            arguments[names++] = arguments[i];
+            continue;
+        }
         for (int b = 0; b < COSTS && !value; b++)
             if ((value = value_of(bounds[b].name, arguments, &i)))
                 asked->bounds[bounds[b].cost] = (unsigned)atoi(value);
@@ -164,7 +166,7 @@ static int parse(struct asked *asked, char **arguments, int *first)
         else
             return 0;
     }
-    *first = i;
+    arguments[names] = NULL;
     return 1;
 }
 
@@ -178,6 +180,20 @@ static void ask_for_more(struct asked *asked)
     asked->must_finish = 0;
 }
 
+static int are_known(char **names)
+{
+    for (; *names; names++) {
+        int i = 0;
+        while (i < MODEL_COUNT && strcmp(*names, models[i]->name) != 0)
+            i++;
+        if (i == MODEL_COUNT) {
+            fprintf(stderr, "there is no model %s\n", *names);
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static int is_wanted(const model *m, char **names)
 {
     for (int i = 0; names[i]; i++)
@@ -189,24 +205,20 @@ static int is_wanted(const model *m, char **names)
 int main(int argc, char **arguments)
 {
     struct asked asked = {.bounds = {3, 2, 2, 3, 1}, .seed = 1, .random = 1000, .seconds = 600};
-    int first, ran = 0, good = 1;
+    int good = 1;
     if (argc == 2 && strcmp(arguments[1], "--list") == 0) {
         for (int i = 0; i < MODEL_COUNT; i++)
             printf("%s\n", models[i]->name);
         return 0;
     }
-    if (!parse(&asked, arguments, &first)) {
+    if (!parse(&asked, arguments) || !are_known(arguments + 1)) {
         usage();
         return 2;
     }
     if (getenv("DP_TEST_LONG"))
         ask_for_more(&asked);
     for (int i = 0; i < MODEL_COUNT; i++)
-        if (is_wanted(models[i], arguments + first)) {
-            ran++;
+        if (is_wanted(models[i], arguments + 1))
             good &= run_model(models[i], &asked);
-        }
-    if (ran == 0)
-        fprintf(stderr, "there is no such model\n");
-    return ran > 0 && good ? 0 : 1;
+    return good ? 0 : 1;
 }

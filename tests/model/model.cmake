@@ -5,7 +5,7 @@
 set(models_3 orders park lock lock_sleep future timeout callback wait_any then deque again leapfrog law
     law_loop guest)
 set(models_4 law_newer)
-set(models_2 loop pool wake closing reserved queued post bit pinned law_lane imap imap_unordered
+set(models_2 loop pool wake closing closing_joined reserved queued post bit pinned law_lane imap imap_unordered
     imap_destroyed imap_takers limited limited_turns completed completed_destroyed stopped
     executor_jobs executor_refused executor_then executor_at_once executor_loops executor_alone
     executor_closing executor_cancelled)
@@ -21,7 +21,7 @@ list(REMOVE_ITEM model_files # in another one's file
     law_newer law_loop_newer law_lane chain_older stopped imap_unordered imap_destroyed
     imap_limited imap_takers limited_calls limited_turns then_all_cancelled completed_destroyed
     pinned leaving slow_hook spare_task spare_fails spare_resized spare_comes_back crossing nap_job
-    nap_meet visitors late_visitor reserved executor_jobs executor_refused executor_then
+    nap_meet visitors late_visitor closing_joined reserved executor_jobs executor_refused executor_then
     executor_at_once executor_loops executor_alone executor_closing executor_cancelled inner_cancelled inner_late
     inner_executor)
 list(TRANSFORM model_files REPLACE "(.+)" "tests/model/models/\\1.c")

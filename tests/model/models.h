@@ -19,7 +19,7 @@
     MODEL(spare_resized) MODEL(spare_comes_back) MODEL(nap) MODEL(nap_job) MODEL(nap_meet) \
     MODEL(post) MODEL(bit) MODEL(pinned) MODEL(handover) MODEL(late_visitor) MODEL(visitors) \
     MODEL(crossing) \
-    MODEL(closing) MODEL(reserved) MODEL(queued) MODEL(helped) \
+    MODEL(closing) MODEL(closing_joined) MODEL(reserved) MODEL(queued) MODEL(helped) \
     MODEL(executor_jobs) MODEL(executor_refused) MODEL(executor_then) MODEL(executor_at_once) \
     MODEL(executor_loops) MODEL(executor_alone) MODEL(executor_closing) MODEL(executor_cancelled) \
     MODEL(inner_cancelled) MODEL(inner_late) MODEL(inner_executor) MODEL(orders)

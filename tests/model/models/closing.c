@@ -28,21 +28,38 @@ static void bring(void *unused)
     }
 }
 
-static void body(void)
+static void close_beside_bringer(int is_awaited_first)
 {
     all = calloc(1, sizeof *all);
     all->pool = work_pool(1, -1);
     model_check(dp_limiter_create(&all->call.limiter, 1) == 0);
     int bringer = model_spawn(bring, NULL);
     model_check(dp_pool_close(all->pool) == 0);
+    if (is_awaited_first)
+        model_join(bringer);
     model_check(dp_pool_join(all->pool, DP_FOREVER) == 0);
-    model_join(bringer);
+    if (!is_awaited_first)
+        model_join(bringer);
     dp_limiter_destroy(all->call.limiter);
     dp_pool_destroy(all->pool);
     free(all);
 }
 
-const model model_closing = {"closing", body, MODEL_STRICT};
+static void closing(void)
+{
+    close_beside_bringer(1);
+}
+
+const model model_closing = {"closing", closing, MODEL_STRICT};
+
+/* The pool may have to wait for a guest that is about to leave, of which a time limit tells it; see
+   late_visitor. */
+static void closing_joined(void)
+{
+    close_beside_bringer(0);
+}
+
+const model model_closing_joined = {"closing_joined", closing_joined, 0};
 
 /* Only what is accepted, and then does not come: until it is known the thread stays. */
 
