@@ -343,17 +343,14 @@ DP_TEST(iter_limits, deadline_of_tasks_that_nobody_has_begun)
     end_pool(pool);
 }
 
-/* A source that takes longer than there is time. */
-typedef struct slow_source {
-    double end;
-    int calls;
-} slow_source;
+enum { LATE = 3 }; /* The call of the source that takes longer than there is time. */
 
 static int come_late(void *context, void *item)
 {
-    slow_source *s = context;
-    *(int *)item = s->calls++;
-    while (s->calls == 3 && seconds_now() < s->end)
+    int *calls = context;
+    double begin = seconds_now();
+    *(int *)item = (*calls)++;
+    while (*calls == LATE && seconds_now() - begin < 0.05)
         ;
     return 1;
 }
@@ -363,8 +360,8 @@ DP_TEST(iter_limits, deadline_stops_taking_from_the_source)
     dp_pool *pool = new_pool(2);
     for (EACH(m, makings)) {
         trial t = {.slow = -1};
-        slow_source s = {.end = seconds_now() + 0.05};
-        const dp_source source = {.next = come_late, .context = &s, .item_size = sizeof(int)};
+        int calls = 0;
+        const dp_source source = {.next = come_late, .context = &calls, .item_size = sizeof(int)};
         const dp_options options = {.context = &t, .window = 8, .chunk = 8, .deadline = 0.04};
         dp_iter *iter;
         int code;
@@ -373,7 +370,7 @@ DP_TEST(iter_limits, deadline_stops_taking_from_the_source)
         while ((code = dp_iter_next(iter, DP_FOREVER, NULL, NULL)) == 0)
             ;
         EXPECT(DP_ETIMEDOUT, code);
-        cr_assert_leq(s.calls, 3);
+        cr_assert_leq(calls, LATE);
         EXPECT(0, dp_iter_destroy(iter));
     }
     end_pool(pool);
