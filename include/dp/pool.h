@@ -113,9 +113,9 @@ typedef struct dp_pool_options {
                             counted but the share of the task's worker: nested pools together have
                             as many workers as there are CPUs. Positive: that many, CPUs or not.
                             A thread that makes a synchronous call counts as one of them, but
-                            never waits for a place: beside asynchronous work, which has all
-                            workers, it is one more for as long as its call lasts. dp_limiter
-                            bounds strictly. */
+                            never waits for a place: beside workers that all have other work, or
+                            look for some, it is one more for as long as its call lasts.
+                            dp_limiter bounds strictly. */
     dp_pin pin;        /**< Where workers are bound. Default #DP_PIN_AUTO. */
     int spares;        /**< How many extra threads may stand in for workers inside
                             dp_blocking_begin(). 0: 64. Negative: none. */

@@ -11,8 +11,12 @@ enum { ITEMS = 1000, WORKERS = 2 };
 typedef struct calls {
     dp_pool *pool;
     _Atomic(int) begun;
-    int code; /* Of the inner call. */
+    _Atomic(int) late; /* Begun by threads whose one before had ended. */
+    int code;          /* Of the inner call. */
 } calls;
+
+/* In which call the calling thread has begun one. */
+static _Thread_local const calls *seen;
 
 static int inner(size_t begin, size_t end, void *context)
 {
@@ -20,6 +24,8 @@ static int inner(size_t begin, size_t end, void *context)
     (void)begin;
     (void)end;
     atomic_fetch_add(&all->begun, 1);
+    atomic_fetch_add(&all->late, seen == all);
+    seen = all;
     STRESS_UNTIL(dp_cancelled());
     return 0;
 }
@@ -41,7 +47,10 @@ static void run(dp_engine engine, dp_options options, int wanted)
     options.context = &all;
     CHECK_EQUAL(dp_pool_map(all.pool, outer, NULL, 0, NULL, 0, 1, &options), wanted);
     CHECK_EQUAL(all.code, DP_ECANCELLED);
-    CHECK(atomic_load(&all.begun) <= WORKERS);
+    CHECK_EQUAL(atomic_load(&all.late), 0);
+    /* The caller is one more beside workers that were looking for work when it came. */
+    CHECK(atomic_load(&all.begun) <= WORKERS + 1);
+    seen = NULL; /* The next one may lie at the same address. */
     stress_destroy(all.pool);
 }
 
