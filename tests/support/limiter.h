@@ -23,4 +23,27 @@ static inline void expect_usage(dp_limiter *limiter, uint32_t taken, size_t wait
     cr_assert_eq(waiting_now, waiting, "%zu wait", waiting_now);
 }
 
+static inline int count(void *out, const void *in, void *context)
+{
+    (void)out, (void)in;
+    counter_add(context, 1);
+    return 0;
+}
+
+static inline dp_future *start_limited(dp_pool *pool, dp_map_fn f, void *context,
+                                       dp_limiter *limiter)
+{
+    dp_options options = {.context = context, .limiter = limiter};
+    dp_future *future;
+    EXPECT(0, dp_pool_apply_async(pool, f, NULL, 0, NULL, 0, &options, &future));
+    return future;
+}
+
+static inline void expect_end(dp_future *future, dp_future_state state)
+{
+    EXPECT(0, dp_future_wait(future, PATIENCE));
+    cr_assert_eq(dp_future_status(future), state);
+    dp_future_release(future);
+}
+
 #endif
