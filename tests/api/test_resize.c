@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "support/processes.h"
 
@@ -21,6 +22,7 @@ typedef struct record {
     atomic_int waits_at;      /* The same, for a worker_fini that waits for the gate. */
     atomic_int runs[MANY];    /* Processes that have begun at a place and not ended. */
     atomic_int times[N];      /* How often an item has run. */
+    atomic_int items[MANY];   /* How many a worker has run. */
     atomic_int threads[MANY]; /* What OMP_NUM_THREADS said to a worker. */
     atomic_int cpus[MANY];    /* How many CPUs it has. */
 } record;
@@ -35,6 +37,8 @@ static record *new_record(void)
     return r;
 }
 
+static unsigned own_number; /* Of a worker. */
+
 static int init(void *context, unsigned worker)
 {
     record *r = context;
@@ -45,6 +49,7 @@ static int init(void *context, unsigned worker)
     if ((int)worker == atomic_load(&r->fails_at))
         return 1;
     atomic_fetch_add(&r->inits, 1);
+    own_number = worker;
     if (worker >= MANY || atomic_fetch_add(&r->runs[worker], 1) != 0) {
         atomic_fetch_add(&r->wrong, 1);
         return 0;
@@ -222,6 +227,42 @@ DP_TEST(resize, items_that_run_are_not_disturbed)
     expect_processes(1);
     cr_assert_eq(atomic_load(&r->inits), 4);
     expect_works(pool);
+    end_pool(pool);
+    end_record(r);
+}
+
+/* That of the first worker waits until two of them have ended; meanwhile those of others last. */
+static int last_until_two_have_ended(void *out, const void *in, void *context)
+{
+    record *r = context;
+    (void)out, (void)in;
+    atomic_fetch_add(&r->entered, atomic_fetch_add(&r->items[own_number], 1) == 0);
+    if (own_number == 0)
+        return shared_reaches(&r->finis, 2) ? 0 : 1;
+    struct timespec time = {0, 5000000};
+    while (atomic_load(&r->finis) < 2 && nanosleep(&time, &time) != 0)
+        ;
+    return 0;
+}
+
+DP_TEST(resize, who_is_too_many_gives_back_what_he_has_not_begun)
+{
+    record *r = new_record();
+    dp_pool *pool = new_hooked(3, r);
+    dp_future *future;
+    dp_options options = {.context = r};
+    EXPECT(0, dp_pool_map_async(pool, last_until_two_have_ended, NULL, 0, NULL, 0, N, &options,
+                                &future));
+    cr_assert(shared_reaches(&r->entered, 3));
+    EXPECT(0, dp_pool_resize(pool, 1));
+    EXPECT(0, dp_future_get(future, NULL, 0));
+    dp_future_release(future);
+    int sum = 0;
+    for (int w = 0; w < 3; w++)
+        sum += atomic_load(&r->items[w]);
+    cr_assert_eq(sum, N);
+    for (int w = 1; w < 3; w++)
+        cr_assert_lt(atomic_load(&r->items[w]), N / 4, "%d", atomic_load(&r->items[w]));
     end_pool(pool);
     end_record(r);
 }
