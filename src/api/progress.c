@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dp/progress.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,6 @@ void dp_progress_bar(const dp_progress *progress, void *label)
     length += 4;
     if (progress->finished)
         line[length++] = '\n';
-    ssize_t ignored = write(STDERR_FILENO, line, (size_t)length);
-    (void)ignored;
+    while (write(STDERR_FILENO, line, (size_t)length) < 0 && errno == EINTR)
+        ;
 }
